@@ -1,0 +1,173 @@
+/**
+ * The contract of end-to-end delivery. The ledger (ledger.ts) implements it, the hooks of Node-RED feed it
+ * (nodes/shared/delivery), sources and sinks use it. Nothing here knows of Node-RED.
+ *
+ * A *source* opens a *delivery* per batch. Messages that carry its token are its *parts*. A sink *parks* a part until
+ * the data is durable. A delivery is *settled* when every open part of it is parked, *delivered* when none is left.
+ */
+
+/** What a message carries in `msg.delivery`: opaque, survives cloning and JSON. An unknown token is no token. */
+export type Token = string;
+
+/** Where the records of a batch stand in a replayable log (Kafka). Offsets are 63-bit. */
+export interface Lineage {
+  readonly cluster: string;
+  readonly group: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly firstOffset: bigint;
+  /** Offset of the last record of the batch, and its timestamp (Unix ms). */
+  readonly lastOffset: bigint;
+  readonly lastTimestamp: number;
+  /** Where reading goes on after this batch (log compaction and transactions leave gaps, so not always last + 1). */
+  readonly nextOffset: bigint;
+}
+
+/** What a source says of a batch that it opens. `context` is the source's own: its position, handed back untouched. */
+export interface BatchSpec<C = unknown> {
+  /** Order, abortion and epochs hold within a partition of the source. Sources without partitions say "0". */
+  readonly partition: string;
+  readonly records: number;
+  /** Estimated size in memory, for maxInFlightBytes. */
+  readonly bytes: number;
+  readonly lineage?: Lineage;
+  readonly context: C;
+}
+
+export type DeliveryState = "open" | "settled" | "delivered" | "aborted";
+
+/** One batch under way. */
+export interface Delivery<C = unknown> extends BatchSpec<C> {
+  readonly token: Token;
+  /** Id of the source (its node id). */
+  readonly source: string;
+  /** Counts the failures of the partition: what is read again after one has a new epoch. */
+  readonly epoch: number;
+  /** Ascending within the source. */
+  readonly batch: number;
+  readonly state: DeliveryState;
+  /** Clock of the ledger at opening, ms. */
+  readonly openedAt: number;
+}
+
+/** Why deliveries were aborted. */
+export interface Failure<C = unknown> {
+  readonly partition: string;
+  readonly error: Error;
+  /** The delivery in which the failure arose. */
+  readonly failed: Delivery<C>;
+  /** Aborted with it: itself and all later ones of the partition, oldest first. The source reads again from the first. */
+  readonly aborted: readonly Delivery<C>[];
+  /** The node in which it failed, where known. */
+  readonly node?: string;
+  /** A sink has everything below this offset already: end the first delivery there. Counts as no attempt. */
+  readonly cutAt?: bigint;
+}
+
+/** A node that holds parts of deliveries that cannot settle. */
+export interface HoldUp {
+  readonly node: string;
+  readonly parts: number;
+  /** Since when the oldest of them has been there, ms of the ledger's clock. */
+  readonly since: number;
+}
+
+export interface SourceLimits {
+  /** Records undelivered at the most. One batch is always allowed, however large. */
+  readonly maxInFlight: number;
+  readonly maxInFlightBytes: number;
+  /** A delivery that a foreign node holds up longer fails (ms, 0 = never). Parked parts never time out. */
+  readonly deliveryTimeoutMs: number;
+  /** An error that a Catch node handled counts as done. */
+  readonly caughtIsDone: boolean;
+}
+
+export interface SourceEvents<C = unknown> {
+  /** Delivered, in the order of its partition: everything before it in the partition is delivered too. */
+  delivered(delivery: Delivery<C>): void;
+  /** Deliveries were aborted. The source backs off and reads again; what it opens next has a new epoch. */
+  failed(failure: Failure<C>): void;
+  /** There is room again after `hasRoom()` was false. */
+  room?(): void;
+  /** At the bound with nothing settled: this node is in the way (undefined: no longer). */
+  heldUp?(holdUp: HoldUp | undefined): void;
+}
+
+export interface SourceStats {
+  /** Deliveries opened and not yet delivered or aborted. */
+  readonly open: number;
+  readonly records: number;
+  readonly bytes: number;
+  readonly opened: number;
+  readonly delivered: number;
+  readonly deliveredRecords: number;
+  readonly failed: number;
+  readonly oldestOpenedAt?: number;
+}
+
+/** A source's side of the ledger. */
+export interface SourceHandle<C = unknown> {
+  readonly id: string;
+  hasRoom(): boolean;
+  /** Opens a delivery. The source itself holds one part until `release`, so that it cannot end while it is being sent. */
+  open(spec: BatchSpec<C>): Delivery<C>;
+  /** `send` has returned. */
+  release(delivery: Delivery<C>): void;
+  stats(): SourceStats;
+  /** Aborts what is open without calling `failed`, and forgets the source. */
+  close(): void;
+}
+
+/** `held`: received, work not finished. `parked`: rows taken, waiting to become durable. `taken`: in a commit under way. `dropped`: its delivery was aborted. */
+export type PartState = "held" | "parked" | "taken" | "done" | "failed" | "dropped";
+
+/**
+ * One message at one sink. A message without a known token gives a part too, with no deliveries: the sink treats
+ * both alike, except that `take` never returns it (it may be committed at any time).
+ */
+export interface Part {
+  /** Usually one; several when the message is tied to more (join, batch); none when unprotected. */
+  readonly deliveries: readonly Delivery[];
+  readonly state: PartState;
+  /** The sink has the rows; nothing more of this part can arrive. */
+  park(): void;
+  /** The data is durable. Completes the part (and the message, through the adapter). */
+  done(): void;
+  /** Repetition cannot mend it. With `cutAt`, a batch that straddles the watermark (see Failure.cutAt). */
+  fail(error: Error, options?: { cutAt?: bigint }): void;
+}
+
+/** The longest run of deliveries of one source partition and epoch that a sink may commit now. */
+export interface Run {
+  readonly source: string;
+  readonly partition: string;
+  readonly epoch: number;
+  /** Ascending; those of which nothing came to this sink (filtered, routed elsewhere) included. */
+  readonly deliveries: readonly Delivery[];
+  /** This sink's parts of them. A tied part stands in several runs of the same `take`. */
+  readonly parts: readonly Part[];
+  /** For the watermark: the lineage of the last delivery of the run, `firstOffset` that of the first; undefined without lineage. */
+  readonly lineage?: Lineage;
+}
+
+export interface SinkEvents {
+  /** Something became committable (called once per turn at the most). */
+  settled?(): void;
+  /** Deliveries were aborted: forget these parts (already `dropped`, never completed by the sink). */
+  aborted?(parts: readonly Part[]): void;
+  /** A source is at its bound: commit what is settled at once. */
+  pressure?(): void;
+}
+
+/** A sink's side of the ledger. */
+export interface SinkHandle {
+  readonly id: string;
+  /** What may be committed now; those parts become `taken`. Empty when nothing is. */
+  take(): Run[];
+  /** The commit did not take place and will not in this form: parts are `parked` again and may be taken anew. */
+  giveBack(runs: readonly Run[]): void;
+  /** The commit is durable. Does not complete the parts: call `done` on each, after the results were sent. */
+  committed(runs: readonly Run[]): void;
+  /** Fails every part not yet done. */
+  close(): void;
+}

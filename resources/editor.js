@@ -1,0 +1,80 @@
+/* What the dialogs of all nodes share. Each node's html loads it with
+   <script src="resources/@ticklake/node-red-ticklake/editor.js"></script> before its own script. */
+(function () {
+  if (window.ticklake) return;
+
+  // A value that Node-RED substitutes at deploy cannot be judged here.
+  var isEnv = function (v) { return typeof v === "string" && /\$\{[^}]+\}/.test(v); };
+  var isBlank = function (v) { return v === undefined || v === null || v === ""; };
+  var DURATION = /^\s*\d+(\.\d+)?\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)?\s*$/i;
+
+  /* Node-RED shows a reason only when the validator has exactly two parameters. `this` is the node. */
+  var validate = {
+    /** A number with bounds: {min, max, integer, optional}. */
+    number: function (o) {
+      o = o || {};
+      return function (v, opt) {
+        if (isEnv(v)) return true;
+        if (isBlank(v)) return o.optional ? true : "Enter a number.";
+        var n = Number(v);
+        if (!isFinite(n)) return "“" + v + "” is not a number.";
+        if (o.integer && Math.floor(n) !== n) return "Enter a whole number.";
+        if (o.min !== undefined && n < o.min) return "The least is " + o.min + ".";
+        if (o.max !== undefined && n > o.max) return "The most is " + o.max + ".";
+        return true;
+      };
+    },
+    /** Seconds, or a duration in words: 10, "10 seconds", "500 ms". */
+    duration: function (o) {
+      o = o || {};
+      return function (v, opt) {
+        if (isEnv(v)) return true;
+        if (isBlank(v)) return o.optional ? true : "Enter seconds, or a duration such as “10 seconds” or “500 ms”.";
+        return DURATION.test(String(v)) || "“" + v + "” is no duration. Examples: 10, 500 ms, 10 seconds, 1 minute.";
+      };
+    },
+    /** Not empty; with {pattern, hint} also of that form. With {type: "fileType"} only when that typed input is a plain string. */
+    text: function (o) {
+      o = o || {};
+      return function (v, opt) {
+        if (o.type && this[o.type] && this[o.type] !== "str") return isBlank(v) ? "Name the property." : true;
+        if (isEnv(v)) return true;
+        if (isBlank(v)) return o.optional ? true : (o.hint || "Fill this in.");
+        return !o.pattern || o.pattern.test(v) || o.hint || "This has the wrong form.";
+      };
+    },
+    /** JSON text, or empty with {optional}. */
+    json: function (o) {
+      o = o || {};
+      return function (v, opt) {
+        if (isEnv(v)) return true;
+        if (isBlank(v)) return o.optional ? true : "Enter JSON.";
+        try { JSON.parse(v); return true; } catch (e) { return "Not valid JSON: " + e.message; }
+      };
+    },
+    /** A config node of that kind is chosen. */
+    config: function (what) {
+      return function (v, opt) { return !isBlank(v) && v !== "_ADD_" ? true : "Choose or add " + what + "."; };
+    }
+  };
+
+  window.ticklake = {
+    validate: validate,
+    /** Turns #node-input-<name> into a typed input that stores its type in #node-input-<name>Type. */
+    typed: function (name, types, fallback) {
+      $("#node-input-" + name).typedInput({ default: fallback || types[0], types: types, typeField: $("#node-input-" + name + "Type") });
+    },
+    /** Relative address of one of our admin endpoints. */
+    admin: function (path) { return "ticklake/" + path; },
+    /** Wires a "test connection" button: posts the dialog's values, shows the answer beside it in words and with an icon. */
+    testButton: function (button, result, path, values) {
+      $(button).on("click", function (ev) {
+        ev.preventDefault();
+        var out = $(result).removeClass("ticklake-ok ticklake-bad").text("…");
+        $.ajax({ url: "ticklake/" + path, method: "POST", contentType: "application/json", data: JSON.stringify(values()) })
+          .done(function (r) { out.addClass(r.ok ? "ticklake-ok" : "ticklake-bad").text((r.ok ? "✔ " : "✘ ") + r.message); })
+          .fail(function (x) { out.addClass("ticklake-bad").text("✘ " + (x.responseJSON && x.responseJSON.message || x.status + " " + x.statusText)); });
+      });
+    }
+  };
+})();
