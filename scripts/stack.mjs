@@ -1,0 +1,219 @@
+// Fetches the foreign servers and readers that the tests use into one git-ignored cache folder, `.stack/` (or
+// $TICKLAKE_STACK), through the package managers found on this machine. Every part is fetched once: a stamp file beside it
+// holds what was asked for, and a part is fetched again only when that changes. Several runs at once wait for one another.
+//
+//   node scripts/stack.mjs              fetch everything, say what had to be left out
+//   node scripts/stack.mjs python       fetch one part
+//   node scripts/stack.mjs --list       say what is there
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** The cache folder. */
+export const stackDir = resolve(root, process.env.TICKLAKE_STACK || ".stack");
+const at = (...p) => join(stackDir, ...p);
+const windows = process.platform === "win32";
+
+/** Pinned, so that a run of today and one of next year test the same readers. */
+const PYTHON_PACKAGES = [
+  "pyiceberg[pyarrow,sql-sqlite]==0.12.0", "pyiceberg-core==0.11.0",
+  "duckdb==1.5.5", "duckdb-extension-iceberg==1.5.5", "duckdb-extension-avro==1.5.5", "duckdb-extension-parquet==1.5.5",
+  "pyspark==3.5.9",
+];
+const JARS = ["org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.12.0"];
+const MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy";
+const NODE_PACKAGE = `node-${windows ? "win" : process.platform}-${process.arch}`;
+
+export const paths = {
+  python: windows ? at("py", "Scripts", "python.exe") : at("py", "bin", "python"),
+  jars: at("jars"),
+  node22: windows ? process.execPath : at("node22", "node_modules", NODE_PACKAGE, "bin", "node"),
+  nodeRed5: at("node-red-5", "node_modules", "node-red", "red.js"),
+};
+
+/** A part that cannot be fetched because something is missing on this machine, with what would mend it. */
+class Missing extends Error {}
+
+function onPath(names) {
+  for (const dir of (process.env.PATH || "").split(delimiter)) {
+    for (const name of names) for (const ext of windows ? [".exe", ".cmd", ""] : [""]) {
+      const file = join(dir, name + ext);
+      try { if (statSync(file).isFile()) return file; } catch { /* not here */ }
+    }
+  }
+  return undefined;
+}
+
+/** The Chromium for the browser tests: $TICKLAKE_CHROMIUM, one on the PATH, or an installed Chrome. */
+export function findChromium() {
+  const asked = process.env.TICKLAKE_CHROMIUM;
+  if (asked) return existsSync(asked) ? asked : undefined;
+  return onPath(["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"])
+    ?? ["/usr/bin/chromium", "/snap/bin/chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"].find((f) => existsSync(f));
+}
+
+/** Major version of the `java` that Spark would run on (JAVA_HOME first), or undefined. */
+export function javaVersion() {
+  const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin", "java") : onPath(["java"]);
+  if (!java || !existsSync(java)) return undefined;
+  try {
+    const text = execFileSync(java, ["-XshowSettings:properties", "-version"], { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
+    return Number(/version "(\d+)/.exec(text)?.[1]) || versionOfStderr(java);
+  } catch { return undefined; }
+}
+
+/** Java writes its version to stderr. */
+function versionOfStderr(java) {
+  const out = execFileSync(windows ? "cmd" : "sh", windows ? ["/c", `"${java}" -version 2>&1`] : ["-c", `"${java}" -version 2>&1`], { encoding: "utf8" });
+  return Number(/version "(\d+)/.exec(out)?.[1]) || undefined;
+}
+
+/** Runs a command to its end; what it wrote is shown only when it fails. */
+function run(command, args, options = {}) {
+  return new Promise((done, fail) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], cwd: root, shell: windows && /\.cmd$/.test(command), ...options });
+    let text = "";
+    child.stdout.on("data", (d) => { text += d; });
+    child.stderr.on("data", (d) => { text += d; });
+    child.on("error", fail);
+    child.on("close", (code) => (code === 0 ? done(text) : fail(new Error(`${command} ${args.join(" ")}\nended with code ${code}:\n${text.trim().split("\n").slice(-25).join("\n")}`))));
+  });
+}
+
+const npm = windows ? "npm.cmd" : "npm";
+
+const PARTS = {
+  /** PyIceberg, DuckDB with its iceberg extension, Spark: the independent readers and writers. */
+  python: {
+    wants: PYTHON_PACKAGES.join("\n"),
+    proof: () => paths.python,
+    async fetch() {
+      const python = onPath(["python3", "python"]);
+      if (!python) throw new Missing("Python 3.10 or newer is not on the PATH (apt-get install python3 python3-venv)");
+      const version = execFileSync(python, ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"], { encoding: "utf8" }).trim();
+      const [major, minor] = version.split(".").map(Number);
+      if (major < 3 || minor < 10) throw new Missing(`Python 3.10 or newer is needed, found ${version}`);
+      rmSync(at("py"), { recursive: true, force: true });
+      try { await run(python, ["-m", "venv", at("py")]); } catch (error) {
+        throw new Missing(`python3 cannot make a virtual environment (apt-get install python3-venv): ${String(error.message).split("\n").pop()}`);
+      }
+      await run(paths.python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...PYTHON_PACKAGES]);
+    },
+  },
+  /** What Spark needs to read and write Iceberg. */
+  jars: {
+    wants: JARS.join("\n"),
+    proof: () => join(paths.jars, "iceberg-spark-runtime-3.5_2.12-1.12.0.jar"),
+    async fetch() {
+      const mvn = onPath(["mvn"]);
+      if (!mvn) throw new Missing("Maven is not on the PATH (apt-get install maven)");
+      for (const artifact of JARS) {
+        await run(mvn, ["-q", "-B", "-ntp", MAVEN_COPY, `-Dartifact=${artifact}`, `-DoutputDirectory=${paths.jars}`, "-Dmdep.useBaseVersion=true"]);
+      }
+    },
+  },
+  /** Spark runs on Java 11 or newer; it is only looked for. */
+  java: {
+    look() {
+      const found = javaVersion();
+      if (!found) throw new Missing("Java is not there (apt-get install openjdk-17-jre-headless)");
+      if (found < 11 || found > 21) throw new Missing(`Spark 3.5 needs Java 11, 17 or 21; this is ${found} (apt-get install openjdk-17-jre-headless and set JAVA_HOME)`);
+      return `Java ${found}`;
+    },
+  },
+  /** Node 22 for Node-RED 5, whatever Node runs this script. */
+  node22: {
+    wants: `${NODE_PACKAGE}@22`,
+    proof: () => paths.node22,
+    fetch: () => run(npm, ["install", "--prefix", at("node22"), "--no-save", "--no-package-lock", "--no-fund", "--no-audit", `${NODE_PACKAGE}@22`], { env: installEnv() }),
+  },
+  "node-red-5": {
+    wants: "node-red@5",
+    proof: () => paths.nodeRed5,
+    async fetch() {
+      // npm finds a package.json of its own here instead of walking up into ours.
+      mkdirSync(at("node-red-5"), { recursive: true });
+      writeFileSync(at("node-red-5", "package.json"), JSON.stringify({ name: "node-red-5", private: true }) + "\n");
+      await run(npm, ["install", "--prefix", at("node-red-5"), "--no-fund", "--no-audit", "--loglevel=error", "node-red@5"], { env: installEnv() });
+    },
+  },
+  /** Looked for, never fetched: a browser comes from the system's package manager. */
+  chromium: {
+    look() {
+      const found = findChromium();
+      if (!found) throw new Missing("Chromium is not there (apt-get install chromium, or set TICKLAKE_CHROMIUM)");
+      return found;
+    },
+  },
+};
+
+/** `npm test` hands its own settings down to nested npm calls; these would be surprised by them. */
+function installEnv() {
+  return Object.fromEntries(Object.entries(process.env).filter(([k]) => !/^npm_(config_(prefix|local_prefix|global_prefix)|package_|lifecycle_)/i.test(k)));
+}
+
+const stamp = (name) => at(`.${name}.stamp`);
+
+/** Whether a part is there as it was asked for. */
+function isThere(name) {
+  const part = PARTS[name];
+  if (part.look) { try { part.look(); return true; } catch { return false; } }
+  return existsSync(part.proof()) && existsSync(stamp(name)) && readFileSync(stamp(name), "utf8") === part.wants;
+}
+
+/** One fetch at a time: a folder is made or not made, whatever the number of processes. */
+async function withLock(work) {
+  mkdirSync(stackDir, { recursive: true });
+  const lock = at(".lock");
+  for (let told = false; ; await new Promise((r) => setTimeout(r, 500))) {
+    try { writeFileSync(lock, String(process.pid), { flag: "wx" }); break; } catch (error) { if (error.code !== "EEXIST") throw error; }
+    let owner = 0;
+    try { owner = Number(readFileSync(lock, "utf8")); if (owner) process.kill(owner, 0); } catch (error) {
+      if (error.code === "ESRCH") rmSync(lock, { force: true });
+    }
+    if (!told) { told = true; console.log(`Waiting for another run (process ${owner}) that fills ${stackDir} ...`); }
+  }
+  try { return await work(); } finally { rmSync(lock, { force: true }); }
+}
+
+/**
+ * Fetches the parts that are not there yet.
+ * @returns one entry per part: {name, ok, text}: ok = usable, else text says what is missing or what went wrong.
+ */
+export async function ensureStack(names = Object.keys(PARTS), log = console.log) {
+  const results = [];
+  for (const name of names) {
+    const part = PARTS[name];
+    if (!part) throw new Error(`No such part: ${name}. There are: ${Object.keys(PARTS).join(", ")}`);
+    try {
+      if (part.look) results.push({ name, ok: true, text: part.look() });
+      else {
+        if (!isThere(name)) await withLock(async () => {
+          if (isThere(name)) return;
+          const started = Date.now();
+          log(`Fetching ${name} (${part.wants.split("\n").join(", ")}) ...`);
+          await part.fetch();
+          if (!existsSync(part.proof())) throw new Error(`${part.proof()} is not there after the installation`);
+          writeFileSync(stamp(name), part.wants);
+          log(`Fetched ${name} in ${Math.round((Date.now() - started) / 1000)} s`);
+        });
+        results.push({ name, ok: true, text: part.proof() });
+      }
+    } catch (error) {
+      results.push({ name, ok: false, missing: error instanceof Missing, text: error.message });
+    }
+  }
+  return results;
+}
+
+/** What is there, without fetching. */
+export const present = (names = Object.keys(PARTS)) => names.map((name) => ({ name, ok: isThere(name) }));
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const names = process.argv.slice(2).filter((a) => !a.startsWith("-"));
+  const results = process.argv.includes("--list") ? present(names.length ? names : undefined) : await ensureStack(names.length ? names : undefined);
+  for (const r of results) console.log(`${r.ok ? "ok     " : "MISSING"} ${r.name}${r.text ? `: ${r.text}` : ""}`);
+  process.exitCode = results.every((r) => r.ok) ? 0 : 1;
+}
