@@ -1,23 +1,30 @@
 // Builds dist/ (compiled TypeScript with each node's html, locales and icons beside it) and examples/ (the shipped flows).
 // Skips silently where the sources are not there: `prepare` also runs in an unpacked package.
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+// Everything is built beside the old folders and swapped in at the end, so that a failed build leaves what worked.
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...p) => join(root, ...p);
+const fresh = (name) => at(`.${name}-${process.pid}`);
 
-if (existsSync(at("tsconfig.build.json"))) {
-  rmSync(at("dist"), { recursive: true, force: true });
+function swapIn(name) {
+  rmSync(at(name), { recursive: true, force: true });
+  if (existsSync(fresh(name))) renameSync(fresh(name), at(name));
+}
+
+function build() {
   const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-  execFileSync(process.execPath, [tsc, "-p", at("tsconfig.build.json")], { stdio: "inherit" });
+  const compiled = spawnSync(process.execPath, [tsc, "-p", at("tsconfig.build.json"), "--outDir", fresh("dist"), "--noEmitOnError"], { stdio: "inherit" });
+  if (compiled.status !== 0) return false;
 
   for (const type of readdirSync(at("nodes"))) {
     const html = at("nodes", type, `${type}.html`);
     if (!existsSync(html)) continue;
-    const out = at("dist", "nodes", type);
+    const out = join(fresh("dist"), "nodes", type);
     mkdirSync(out, { recursive: true });
     cpSync(html, join(out, `${type}.html`));
     const locales = at("nodes", type, "locales");
@@ -29,6 +36,15 @@ if (existsSync(at("tsconfig.build.json"))) {
       cpSync(icon, join(out, "icons", `${type}.svg`));
     }
   }
-  rmSync(at("examples"), { recursive: true, force: true });
-  if (existsSync(at("flows"))) cpSync(at("flows"), at("examples"), { recursive: true, filter: (p) => !/\.(md|csv|gz)$/.test(p) });
+  // Only flows: sample data lies in resources/, and a folder without flows would be an empty entry of the Import menu.
+  if (existsSync(at("flows"))) cpSync(at("flows"), fresh("examples"), { recursive: true, filter: (p) => !/\.[a-z]+$/i.test(p) || p.endsWith(".json") });
+  swapIn("dist");
+  swapIn("examples");
+  return true;
+}
+
+if (existsSync(at("tsconfig.build.json"))) {
+  let ok = false;
+  try { ok = build(); } finally { for (const name of ["dist", "examples"]) rmSync(fresh(name), { recursive: true, force: true }); }
+  if (!ok) process.exit(1);
 }

@@ -1,0 +1,143 @@
+// npm test: sets everything up (packages, build, the foreign servers and readers of scripts/stack.mjs) and runs all suites.
+//
+//   npm test                       everything
+//   npm test -- unit nodes         some suites
+//   npm test -- unit --grep ledger options go to mocha
+//   npm test -- --list             the suites
+//
+// What has to be left out because a toolchain is missing is said loudly; with CI=true it is a failure, and so is a skipped test.
+// The last line is always `N passed, N failed`.
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SetupError, checkNode, ensureBuilt, ensureInstalled, root } from "./setup.mjs";
+import { ensureStack, findChromium, paths, stackDir } from "./stack.mjs";
+
+const mocha = (folder, ...options) => ({ glob: `test/${folder}/**/*.test.ts`, options });
+
+/** Name, what runs, what of the stack it needs, whether it loads dist/, and after how many minutes it counts as hanging. */
+const SUITES = [
+  { name: "types", minutes: 5, command: ["node_modules/typescript/bin/tsc", "--noEmit", "-p", "tsconfig.json"] },
+  { name: "lint", minutes: 5, command: ["node_modules/eslint/bin/eslint.js", "."] },
+  { name: "unit", minutes: 15, ...mocha("unit"), wants: ["python"] },
+  { name: "nodes", minutes: 10, ...mocha("nodes") },
+  { name: "delivery", minutes: 15, ...mocha("delivery"), built: true, wants: ["node22", "node-red-5"] },
+  { name: "faults", minutes: 15, ...mocha("faults"), wants: ["python"] },
+  { name: "integration", minutes: 20, ...mocha("integration"), wants: ["python", "jars", "java"] },
+  { name: "flows", minutes: 10, ...mocha("flows"), built: true, wants: ["python"] },
+  { name: "package", minutes: 10, ...mocha("package"), built: true, wants: ["node22", "node-red-5"] },
+  { name: "browser", minutes: 10, ...mocha("browser"), built: true, wants: ["chromium"] },
+];
+
+const ci = process.env.CI === "true" || process.env.CI === "1";
+const args = process.argv.slice(2);
+if (args.includes("--list")) {
+  for (const s of SUITES) console.log(s.name.padEnd(12) + (s.glob ?? s.command.join(" ")));
+  process.exit(0);
+}
+const firstOption = args.findIndex((a) => a.startsWith("-"));
+const names = firstOption < 0 ? args : args.slice(0, firstOption);
+const passedOn = firstOption < 0 ? [] : args.slice(firstOption).filter((a) => a !== "--verbose");
+if (args.includes("--verbose")) process.env.TICKLAKE_VERBOSE = "1";
+for (const name of names) {
+  if (SUITES.some((s) => s.name === name)) continue;
+  console.error(`There is no suite "${name}". There are: ${SUITES.map((s) => s.name).join(", ")}`);
+  process.exit(1);
+}
+const suites = SUITES.filter((s) => names.length === 0 || names.includes(s.name));
+
+const minutes = (ms) => `${(ms / 60_000).toFixed(1)} min`;
+
+/** Runs one suite in a process group of its own, which ends with it: a test that fails must not leave servers behind. */
+async function runSuite(suite, env) {
+  const started = Date.now();
+  const folder = mkdtempSync(join(tmpdir(), "ticklake-report-"));
+  const report = join(folder, "report.json");
+  const argv = suite.glob
+    ? ["node_modules/mocha/bin/mocha.js", "--config", "test/mocharc.cjs", "--exit", "--reporter", "scripts/mocha-reporter.cjs", ...suite.options, ...passedOn, suite.glob]
+    : suite.command;
+  const posix = process.platform !== "win32";
+  const child = spawn(process.execPath, argv, { cwd: root, env: { ...env, TICKLAKE_REPORT: report }, stdio: ["ignore", "inherit", "inherit"], detached: posix });
+  const end = (signal) => { try { process.kill(posix ? -child.pid : child.pid, signal); } catch { /* gone */ } };
+  let hung = false;
+  const timer = setTimeout(() => { hung = true; end("SIGKILL"); }, suite.minutes * 60_000);
+  const stop = (signal) => { end("SIGTERM"); setTimeout(() => { end("SIGKILL"); process.exit(signal === "SIGINT" ? 130 : 143); }, 2000); };
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  const code = await new Promise((done) => { child.on("error", () => done(1)); child.on("close", (c) => done(c ?? 1)); });
+  clearTimeout(timer);
+  process.off("SIGINT", stop).off("SIGTERM", stop);
+  end("SIGKILL");
+
+  const result = { name: suite.name, ms: 0, passed: 0, failed: 0, failures: [], skipped: [] };
+  if (!suite.glob) {
+    if (code === 0) result.passed = 1; else result.failures.push(hung ? `hung for ${suite.minutes} minutes` : "failed");
+  } else if (existsSync(report)) {
+    const counts = JSON.parse(readFileSync(report, "utf8"));
+    Object.assign(result, { passed: counts.passes, failures: counts.failed, skipped: counts.skipped });
+    if (code !== 0 && counts.failures === 0) result.failures.push(`mocha ended with code ${code}`);
+  } else result.failures.push(hung ? `hung for ${suite.minutes} minutes` : `mocha ended with code ${code} before it was done`);
+  if (ci) result.failures.push(...result.skipped.map((t) => `skipped: ${t}`));
+  result.failed = result.failures.length;
+  result.ms = Date.now() - started;
+  rmSync(folder, { recursive: true, force: true });
+  return result;
+}
+
+const began = Date.now();
+try {
+  checkNode();
+  ensureInstalled();
+  if (suites.some((s) => s.built)) ensureBuilt();
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  console.error(error.message);
+  console.log("0 passed, 1 failed");
+  process.exit(1);
+}
+const wanted = [...new Set(suites.flatMap((s) => s.wants ?? []))];
+const stack = await ensureStack(wanted);
+const lacking = stack.filter((r) => !r.ok);
+console.log(`Set up in ${minutes(Date.now() - began)}; servers and readers in ${stackDir}`);
+
+const env = {
+  ...process.env,
+  TICKLAKE_STACK: stackDir,
+  TICKLAKE_NODE22: paths.node22,
+  TICKLAKE_NODE_RED_5: paths.nodeRed5,
+  ...(findChromium() ? { TICKLAKE_CHROMIUM: findChromium() } : {}),
+  FORCE_COLOR: process.stdout.isTTY ? "1" : "0",
+};
+// A run inside a Node-RED or npm of somebody else must not see their settings.
+for (const key of Object.keys(env)) if (/^(NODE_RED_|TICKLAKE_(CATALOG|WAREHOUSE)|PORT$|npm_config_prefix$)/i.test(key)) delete env[key];
+
+const results = [];
+for (const suite of suites) {
+  const left = lacking.filter((r) => suite.wants?.includes(r.name));
+  console.log(`\n── ${suite.name} ${"─".repeat(Math.max(0, 60 - suite.name.length))}`);
+  if (left.length && ci) {
+    console.log(left.map((r) => `  ✘ ${r.name}: ${r.text}`).join("\n"));
+    results.push({ name: suite.name, ms: 0, passed: 0, failed: left.length, failures: left.map((r) => `${r.name} is missing: ${r.text.split("\n")[0]}`), skipped: [] });
+    continue;
+  }
+  const result = await runSuite(suite, { ...env, TICKLAKE_LACKING: left.map((r) => r.name).join(",") });
+  results.push(result);
+  console.log(`  ${result.passed} passed, ${result.failed} failed${result.skipped.length ? `, ${result.skipped.length} skipped` : ""} in ${minutes(result.ms)}`);
+}
+
+const sum = (key) => results.reduce((n, r) => n + r[key], 0);
+console.log("\n── summary " + "─".repeat(52));
+for (const r of results) console.log(`  ${r.failed ? "✘" : "✔"} ${r.name.padEnd(12)} ${String(r.passed).padStart(5)} passed ${String(r.failed).padStart(4)} failed ${minutes(r.ms).padStart(9)}`);
+console.log(`  ${minutes(Date.now() - began)} in all`);
+for (const r of results) for (const f of r.failures) console.log(`  ✘ ${r.name}: ${f}`);
+const skipped = results.flatMap((r) => r.skipped.map((t) => `${r.name}: ${t}`));
+if (!ci && (lacking.length || skipped.length)) {
+  console.log("\n" + "!".repeat(72));
+  console.log("!! NOT EVERYTHING WAS TESTED");
+  for (const r of lacking) console.log(`!! ${r.name}: ${r.text.split("\n")[0]}`);
+  if (skipped.length) console.log(`!! ${skipped.length} tests were skipped:`);
+  for (const t of skipped) console.log(`!!   ${t}`);
+  console.log("!".repeat(72));
+}
+console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
+process.exitCode = sum("failed") ? 1 : 0;
