@@ -1,0 +1,57 @@
+// Settings of Node-RED for a pipeline process. `npm start` uses them; so does
+//   node-red --settings runtime/settings.js --userDir <folder> flows.json
+//
+// Environment:
+//   PORT, HOST                   where to listen (1880 on 127.0.0.1)
+//   TICKLAKE_USER_DIR            flows, warehouse, data (.ticklake in the clone)
+//   TICKLAKE_HEADLESS            any value: no editor and no admin API; dashboards and HTTP nodes stay
+//   TICKLAKE_LOG                 fatal, error, warn (default), info, debug, trace
+//   NODE_RED_CREDENTIAL_SECRET   key that encrypts credentials; made once and kept in the user directory otherwise
+const { randomBytes } = require("node:crypto");
+const { existsSync, mkdirSync, readFileSync, writeFileSync } = require("node:fs");
+const { dirname, join, resolve } = require("node:path");
+
+const root = dirname(__dirname);
+const userDir = resolve(process.env.TICKLAKE_USER_DIR || join(root, ".ticklake"));
+const headless = Boolean(process.env.TICKLAKE_HEADLESS);
+
+/** The key that encrypts credentials: given, or made once and readable by this user only. */
+function credentialSecret() {
+  if (process.env.NODE_RED_CREDENTIAL_SECRET) return process.env.NODE_RED_CREDENTIAL_SECRET;
+  const file = join(userDir, ".credential-secret");
+  if (!existsSync(file)) {
+    mkdirSync(userDir, { recursive: true });
+    writeFileSync(file, randomBytes(32).toString("hex"), { mode: 0o600 });
+  }
+  return readFileSync(file, "utf8").trim();
+}
+
+module.exports = {
+  userDir,
+  flowFile: "flows.json",
+  flowFilePretty: true,
+  credentialSecret: credentialSecret(),
+
+  uiPort: Number(process.env.PORT || 1880),
+  // Whoever reaches the editor can run code: other machines only when somebody asks for it.
+  uiHost: process.env.HOST || "127.0.0.1",
+  ...(headless ? { httpAdminRoot: false, disableEditor: true } : {}),
+
+  // In a clone the package is the folder itself; in an image it is installed in the user directory or beside Node-RED.
+  ...(existsSync(join(root, "dist", "nodes")) ? { nodesDir: root } : {}),
+
+  // Nothing leaves this machine unasked, and no dialog stands before the first flow.
+  telemetry: { enabled: false, updateNotification: false },
+  editorTheme: {
+    tours: false,
+    page: { title: "ticklake" },
+    header: { title: "ticklake" },
+    projects: { enabled: false },
+  },
+  paletteCategories: ["ticklake", "subflows", "common", "function", "network", "sequence", "parser", "storage", "dashboard 2"],
+
+  logging: { console: { level: process.env.TICKLAKE_LOG || "warn", metrics: false, audit: false } },
+  // Sinks write what they have in `close`; Node-RED's default, said aloud because data depends on it.
+  nodeCloseTimeout: 15000,
+  debugMaxLength: 1000,
+};

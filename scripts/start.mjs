@@ -1,0 +1,143 @@
+// npm start: sets everything up and runs Node-RED with the quick-start flow.
+//
+//   npm start                      editor, dashboard, trades landing in an Iceberg table on this disk
+//   PORT=1881 npm start            another port
+//   npm start -- --headless        no editor; the flow and its dashboard run
+//   npm start -- --reset           forget the flow and the data of earlier runs first
+//
+// The user directory (.ticklake, or $TICKLAKE_USER_DIR) holds the copy of the flow that the editor works on, the warehouse and
+// whatever else Node-RED keeps. The shipped flow is only ever read.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { join, relative, resolve } from "node:path";
+import { SetupError, checkNode, ensureBuilt, ensureInstalled, root } from "./setup.mjs";
+
+const SHIPPED = join(root, "flows", "1 Quick start", "Trades into an Iceberg table.json");
+const TABLE = ["db", "flattened_stocks"];
+
+const userDir = resolve(process.env.TICKLAKE_USER_DIR || join(root, ".ticklake"));
+const stateFile = join(userDir, ".ticklake.json");
+const host = process.env.HOST || "127.0.0.1";
+const headless = process.argv.includes("--headless") || Boolean(process.env.TICKLAKE_HEADLESS);
+
+const say = (text = "") => console.log(text);
+const sha = (text) => createHash("sha256").update(text).digest("hex");
+const readState = () => { try { return JSON.parse(readFileSync(stateFile, "utf8")); } catch { return {}; } };
+const saveState = (change) => writeFileSync(stateFile, `${JSON.stringify({ ...readState(), ...change }, null, 2)}\n`);
+const isAlive = (pid) => { try { process.kill(pid, 0); return true; } catch (error) { return error.code === "EPERM"; } };
+
+/** Two processes on one user directory would overwrite each other's flows. */
+function refuseSecondProcess() {
+  const { pid, url } = readState();
+  if (pid && pid !== process.pid && isAlive(pid)) {
+    throw new SetupError(`ticklake runs already on ${userDir} (process ${pid}${url ? `, ${url}` : ""}). Stop it with: kill ${pid}\nOr give this one a folder of its own: TICKLAKE_USER_DIR=... PORT=... npm start`);
+  }
+}
+
+/** Removes the user directory, but only one that this script made. */
+function reset() {
+  if (!existsSync(userDir)) return;
+  if (!existsSync(stateFile) && readdirSync(userDir).length > 0) {
+    throw new SetupError(`${userDir} was not made by npm start (it holds no ${relative(userDir, stateFile)}), so --reset leaves it alone. Remove it yourself if that is meant.`);
+  }
+  rmSync(userDir, { recursive: true, force: true });
+  say(`Removed ${userDir}`);
+}
+
+/** The editor works on a copy. A copy that nobody edited follows the shipped flow; an edited one is kept. */
+function placeFlow() {
+  const copy = join(userDir, "flows.json");
+  const shipped = readFileSync(SHIPPED, "utf8");
+  const state = readState();
+  if (!existsSync(copy)) {
+    writeFileSync(copy, shipped);
+    saveState({ shipped: sha(shipped) });
+  } else if (state.shipped !== sha(shipped)) {
+    if (sha(readFileSync(copy, "utf8")) === state.shipped) {
+      writeFileSync(copy, shipped);
+      saveState({ shipped: sha(shipped) });
+      say("The quick-start flow has changed since your last start; the new one is in place.");
+    } else {
+      say(`The shipped quick-start flow has changed; your edited copy was kept. The new one is in the editor's menu under Import > Examples,\nor start afresh, without flow and data: npm start -- --reset`);
+    }
+  }
+}
+
+/** The port asked for, checked before Node-RED loads: its own message comes late. 0 = any free one. */
+function choosePort() {
+  const asked = process.env.PORT ?? "1880";
+  const port = Number(asked);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new SetupError(`PORT=${asked} is no port number. Example: PORT=1881 npm start`);
+  return new Promise((done, fail) => {
+    const probe = createServer();
+    probe.once("error", (error) => fail(new SetupError(
+      error.code === "EADDRINUSE" ? `Port ${port} is taken by another program. Choose another one: PORT=${port + 1} npm start`
+        : error.code === "EACCES" ? `Port ${port} is not allowed for this user. Choose one above 1023: PORT=1880 npm start`
+        : `Cannot listen on ${host}:${port}: ${error.message}`)));
+    probe.listen(port, host, () => { const free = probe.address().port; probe.close(() => done(free)); });
+  });
+}
+
+function pageAddress(url) {
+  const flow = JSON.parse(readFileSync(join(userDir, "flows.json"), "utf8"));
+  const base = flow.find((n) => n.type === "ui-base");
+  const page = flow.find((n) => n.type === "ui-page" && n.ui === base?.id);
+  return base && page ? `${url}${base.path}${page.path}` : undefined;
+}
+
+function welcome(url) {
+  const table = join(userDir, "warehouse", ...TABLE);
+  const dashboard = pageAddress(url);
+  say();
+  say("  ticklake is running");
+  say();
+  if (!headless) say(`    Editor     ${url}/`);
+  if (dashboard) say(`    Dashboard  ${dashboard}`);
+  say(`    Table      ${table}   (first commit after a few seconds)`);
+  say();
+  say("  Read the table with an engine of your own:");
+  say(`    duckdb -c "INSTALL iceberg; LOAD iceberg; SELECT S AS symbol, count(*) AS trades FROM iceberg_scan('${table}') GROUP BY 1"`);
+  say(`    python -c "from pyiceberg.table import StaticTable; print(StaticTable.from_metadata('${table}').scan(limit=10).to_pandas())"`);
+  say();
+  say("  Ctrl-C stops it; what has been read is written first.");
+  if (!["127.0.0.1", "localhost", "::1"].includes(host) && !headless) {
+    say();
+    say(`  ! The editor listens on ${host} without a password: whoever reaches it can run programs on this machine.`);
+    say("  ! Use --headless, or put adminAuth into runtime/settings.js.");
+  }
+  say();
+}
+
+async function main() {
+  checkNode();
+  if (process.argv.includes("--help")) { say(readFileSync(new URL(import.meta.url), "utf8").split("\n").filter((l) => l.startsWith("//")).map((l) => l.slice(3)).join("\n")); return; }
+  const unknown = process.argv.slice(2).find((a) => !["--headless", "--reset"].includes(a));
+  if (unknown) throw new SetupError(`I do not know ${unknown}. There are --headless, --reset and --help.`);
+  refuseSecondProcess();
+  if (process.argv.includes("--reset")) reset();
+  ensureInstalled();
+  ensureBuilt();
+  const port = await choosePort();
+  mkdirSync(userDir, { recursive: true });
+  const url = `http://${host.includes(":") ? `[${host}]` : host === "0.0.0.0" ? "127.0.0.1" : host}:${port}`;
+  saveState({ pid: process.pid, url });
+  placeFlow();
+
+  Object.assign(process.env, { PORT: String(port), TICKLAKE_USER_DIR: userDir, ...(headless ? { TICKLAKE_HEADLESS: "1" } : {}) });
+  // Node-RED's own start script, in this process: signals reach it without a parent in between, and its exit code is ours.
+  const require = createRequire(join(root, "package.json"));
+  const RED = require("node-red");
+  let started = false;
+  RED.events.on("flows:started", () => { if (!started) { started = true; welcome(url); } });
+  for (const signal of ["SIGINT", "SIGTERM"]) process.prependOnceListener(signal, () => say("\n  Stopping; writing what is under way ..."));
+  process.once("exit", (code) => { saveState({ pid: undefined, url: undefined }); if (started && code === 0) say("  Stopped."); });
+  process.argv = [process.argv[0], require.resolve("node-red/red.js"), "--settings", join(root, "runtime", "settings.js"), "--userDir", userDir, "flows.json"];
+  require("node-red/red.js");
+}
+
+main().catch((error) => {
+  console.error(error instanceof SetupError ? error.message : error);
+  process.exitCode = 1;
+});
