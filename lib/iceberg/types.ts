@@ -83,6 +83,54 @@ export interface DataFile {
   upperBounds: Map<number, Uint8Array>;
   splitOffsets: number[];
   sortOrderId?: number;
+  /** Only in what other engines wrote; kept when manifests are rewritten: encryption key, equality delete columns, the file of position deletes. */
+  keyMetadata?: Uint8Array;
+  equalityIds?: number[];
+  referencedDataFile?: string;
+}
+
+/** Values of one partition field over a manifest, for skipping it (field_summary of the specification). */
+export interface PartitionFieldSummary {
+  containsNull: boolean;
+  containsNan?: boolean;
+  /** Single-value serialized by the type of the transform's result. */
+  lowerBound?: Uint8Array;
+  upperBound?: Uint8Array;
+}
+
+/** One line of a manifest list (manifest_file of the specification). */
+export interface ManifestFile {
+  path: string;
+  /** Bytes. */
+  length: number;
+  specId: number;
+  /** 0 data, 1 deletes. */
+  content: 0 | 1;
+  sequenceNumber: number;
+  minSequenceNumber: number;
+  addedSnapshotId: bigint;
+  /** Undefined where an old version 1 writer left them out. */
+  addedFiles?: number;
+  existingFiles?: number;
+  deletedFiles?: number;
+  addedRows?: number;
+  existingRows?: number;
+  deletedRows?: number;
+  /** One per field of the partition spec. */
+  partitions?: PartitionFieldSummary[];
+  keyMetadata?: Uint8Array;
+}
+
+export const EXISTING = 0, ADDED = 1, DELETED = 2;
+
+/** One file in a manifest. Read back, nothing is null: what an ADDED entry inherits from its manifest is filled in. */
+export interface ManifestEntry {
+  status: 0 | 1 | 2;
+  snapshotId: bigint;
+  /** Data sequence number and file sequence number. Null only when written as ADDED: the commit decides. */
+  sequenceNumber: number | null;
+  fileSequenceNumber: number | null;
+  file: DataFile;
 }
 
 /** `db.flattened_stocks`: namespace levels and name, without the catalog's name. */
