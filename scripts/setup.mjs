@@ -26,7 +26,7 @@ export function missingPackages() {
   const have = JSON.parse(readFileSync(installed, "utf8")).packages;
   return Object.entries(wanted)
     // Optional ones are binaries of other platforms.
-    .filter(([path, p]) => path !== "" && !p.optional && !p.devOptional && have[path]?.version !== p.version)
+    .filter(([path, p]) => path !== "" && !p.optional && !p.devOptional && !p.extraneous && have[path]?.version !== p.version)
     .map(([path]) => path.replace(/^.*node_modules\//, ""));
 }
 
