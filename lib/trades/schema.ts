@@ -66,8 +66,20 @@ export const readableTradeSchema = z.object({
   tape: rawTradeSchema.shape.z,
 });
 
-/** Why a value is no trade: the first issue that the schema finds, in its own words. */
+/** Why a value is no trade: the first issue that the schema finds, with the value at fault; undefined for a trade. */
 export function tradeIssue(value: unknown): string | undefined {
   const result = rawTradeSchema.safeParse(value);
-  return result.success ? undefined : result.error.issues[0]!.message;
+  if (result.success) return undefined;
+  const { message, path } = result.error.issues[0]!;
+  if (path.length === 0) return "not an object";
+  const field = String(path[0]);
+  return `${message} (${field} is ${shown((value as Record<string, unknown>)[field])})`;
+}
+
+/** A value in a few characters, for messages. */
+export function shown(value: unknown): string {
+  if (value === undefined) return "missing";
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return typeof value === "object" && value !== null ? "an object" : String(value);
 }

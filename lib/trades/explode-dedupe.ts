@@ -1,0 +1,66 @@
+import type { TradeId } from "./types";
+
+/** Where a message came from: shared by all the keys that it brought. */
+export interface Origin {
+  /** When it came, ms of the window's clock. */
+  readonly at: number;
+  /** Topic and partition, where known. */
+  readonly log?: string;
+  /** Set when its delivery failed: what it brought counts as never seen, because it will be read again. */
+  forgotten: boolean;
+}
+
+interface Seen {
+  origin: Origin;
+  offset: string | undefined;
+  /** Position within the record. */
+  ordinal: number;
+}
+
+/**
+ * Knows which trades passed within a window of time. The key is symbol, exchange, id and time of the trade. A record
+ * that is read again (same topic, partition and offset) is never its own duplicate. Memory is bounded: beyond
+ * `maxKeys` the oldest keys leave before their time, and `cut` counts them.
+ */
+export class DedupeWindow {
+  /** In order of arrival, so that the oldest come first. */
+  private readonly seen = new Map<string, Seen>();
+  cut = 0;
+
+  constructor(
+    private readonly windowMs: number,
+    private readonly clock: { now(): number },
+    private readonly maxKeys = 1_000_000,
+  ) {}
+
+  get size(): number { return this.seen.size; }
+
+  /** Begins a message: what is older than the window is dropped, and what it brings is remembered under the result. */
+  open(log?: string): Origin {
+    const at = this.clock.now();
+    for (const [key, { origin }] of this.seen) {
+      if (at - origin.at < this.windowMs && !origin.forgotten) break;
+      this.seen.delete(key);
+    }
+    return { at, forgotten: false, ...(log === undefined ? {} : { log }) };
+  }
+
+  /** Whether the trade passed before within the window. If not it is remembered now. */
+  isDuplicate(origin: Origin, S: string, x: string | null, i: TradeId, t: number, offset: string | undefined, ordinal: number): boolean {
+    const key = `${S}\n${x ?? "\t"}\n${i}\n${t}`;
+    const before = this.seen.get(key);
+    if (before && !before.origin.forgotten && origin.at - before.origin.at < this.windowMs) {
+      const same = offset !== undefined && before.offset === offset && before.ordinal === ordinal && before.origin.log === origin.log;
+      if (!same) return true;
+    }
+    if (before) this.seen.delete(key); // so that it goes to the end: the order is that of arrival
+    this.seen.set(key, { origin, offset, ordinal });
+    if (this.seen.size > this.maxKeys) {
+      this.seen.delete(this.seen.keys().next().value!);
+      this.cut++;
+    }
+    return false;
+  }
+
+  clear(): void { this.seen.clear(); }
+}
