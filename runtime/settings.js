@@ -26,6 +26,16 @@ function credentialSecret() {
   return readFileSync(file, "utf8").trim();
 }
 
+const LEVELS = { 10: "fatal", 20: "error", 30: "warn", 40: "info", 50: "debug", 60: "trace" };
+
+/** One line per event, as Node-RED writes them, without the warning that a fresh user directory holds no credentials yet. */
+function logLine(event) {
+  const text = typeof event.msg === "string" ? event.msg : event.msg?.message ?? JSON.stringify(event.msg);
+  if (text === "Encrypted credentials not found") return;
+  const node = event.type ? `[${event.type}:${event.name || event.id}] ` : "";
+  console.log(`${new Date(event.timestamp).toISOString()} [${LEVELS[event.level] ?? event.level}] ${node}${text}`);
+}
+
 module.exports = {
   userDir,
   flowFile: "flows.json",
@@ -46,11 +56,11 @@ module.exports = {
     tours: false,
     page: { title: "ticklake" },
     header: { title: "ticklake" },
-    projects: { enabled: false },
+    projects: {},
   },
   paletteCategories: ["ticklake", "subflows", "common", "function", "network", "sequence", "parser", "storage", "dashboard 2"],
 
-  logging: { console: { level: process.env.TICKLAKE_LOG || "warn", metrics: false, audit: false } },
+  logging: { console: { level: "off" }, ticklake: { level: process.env.TICKLAKE_LOG || "warn", metrics: false, audit: false, handler: () => logLine } },
   // Sinks write what they have in `close`; Node-RED's default, said aloud because data depends on it.
   nodeCloseTimeout: 15000,
   debugMaxLength: 1000,

@@ -95,7 +95,7 @@ function welcome(url) {
   say();
   if (!headless) say(`    Editor     ${url}/`);
   if (dashboard) say(`    Dashboard  ${dashboard}`);
-  say(`    Table      ${table}   (first commit after a few seconds)`);
+  say(`    Table      ${table}   (${existsSync(table) ? "goes on growing" : "first commit after a few seconds"})`);
   say();
   say("  Read the table with an engine of your own:");
   say(`    duckdb -c "INSTALL iceberg; LOAD iceberg; SELECT S AS symbol, count(*) AS trades FROM iceberg_scan('${table}') GROUP BY 1"`);
@@ -130,7 +130,14 @@ async function main() {
   const require = createRequire(join(root, "package.json"));
   const RED = require("node-red");
   let started = false;
-  RED.events.on("flows:started", () => { if (!started) { started = true; welcome(url); } });
+  const begun = () => { if (!started) { started = true; welcome(url); } };
+  RED.events.on("flows:started", begun);
+  // A flow that names nodes of a package that is not installed waits in the editor for somebody to mend it.
+  RED.events.on("runtime-event", (event) => {
+    if (event.payload?.error !== "missing-types") return;
+    say(`  ! The flow does not run: these nodes are not installed: ${event.payload.types?.map((t) => t.type ?? t).join(", ") ?? "see the editor"}`);
+    begun();
+  });
   for (const signal of ["SIGINT", "SIGTERM"]) process.prependOnceListener(signal, () => say("\n  Stopping; writing what is under way ..."));
   process.once("exit", (code) => { saveState({ pid: undefined, url: undefined }); if (started && code === 0) say("  Stopped."); });
   process.argv = [process.argv[0], require.resolve("node-red/red.js"), "--settings", join(root, "runtime", "settings.js"), "--userDir", userDir, "flows.json"];
