@@ -16,7 +16,7 @@ const trades: RawTrade[] = [];
 for (let n = 0; n < WINDOWS; n++) generator.fill(trades, TRADES_PER_WINDOW, { at: START + n * WINDOW_MS, span: WINDOW_MS });
 
 const lines = trades.map((t) => {
-  const conditions = `"[${t.c.map((c) => `'${c}'`).join(",")}]"`;
+  const conditions = `"[${(t.c ?? []).map((c) => `'${c}'`).join(",")}]"`;
   return [t.S, new Date(t.t).toISOString(), t.x, t.p, t.s, t.i, conditions, t.z].join(",");
 });
 writeFileSync(join(__dirname, "..", "resources", "sample-trades.csv"), `symbol,timestamp,exchange,price,size,id,conditions,tape\n${lines.join("\n")}\n`);
