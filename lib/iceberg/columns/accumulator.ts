@@ -1,0 +1,188 @@
+/** Rows become columns as they arrive; no row object is kept. */
+import { TicklakeError } from "../../errors";
+import { isPrimitive, leafColumns, show, type LeafColumn } from "../schema";
+import type { NestedField, Schema } from "../types";
+import { columnBytes, rowIndex, sliceColumn, type ColumnBatch, type ColumnData, type Runs } from "./batch";
+import { fixedWidthBuilder, type LeafBuilder, type Problem } from "./leaf";
+import { NestedColumn } from "./nested";
+import { BinaryBuilder, TextBuilder } from "./text";
+
+/** Rows `from` up to and without `to`. */
+export type RowRange = readonly [from: number, to: number];
+/** Told of every row that does not fit: the row, its index in what was appended, and why (`s: expected a whole number, got 1.5`). */
+export type Reject = (row: unknown, index: number, reason: string) => void;
+
+interface TopColumn { readonly field: NestedField; readonly flat?: LeafBuilder; readonly nested?: NestedColumn }
+
+type Appender = (rows: readonly unknown[], reject: Reject) => number;
+
+function makeBuilder(leaf: LeafColumn, problem: Problem): LeafBuilder {
+  if (leaf.type === "string") return new TextBuilder(leaf, problem);
+  return leaf.type === "binary" ? new BinaryBuilder(leaf, problem) : fixedWidthBuilder(leaf, problem);
+}
+
+/**
+ * Collects rows of one schema as columns, fields by name (others are ignored).
+ *
+ * What fits a type: boolean true/false; int, long whole numbers, beyond 2^53 text of digits or bigint; float, double numbers;
+ * decimal numbers, text, bigint; string text; date ISO text, Date, days since 1970; time text or ms since midnight; timestamp,
+ * timestamptz ISO text, Date, Unix ms (bigint: µs); uuid text or bytes; fixed, binary Buffer or base64 text; list arrays;
+ * struct objects; map objects, Map, pairs. null, undefined and a missing field are null. Nothing is rounded: what does not fit rejects its row.
+ *
+ * Rows are numbered from 0 through the life of the accumulator, in the order in which they were accepted.
+ */
+export class ColumnAccumulator {
+  private readonly leaves: LeafColumn[];
+  private readonly columns: TopColumn[];
+  private readonly problem: Problem = { reason: "" };
+  private readonly appendRows: Appender;
+  /** Numbers of the rows held, ascending. */
+  private held: [from: number, to: number][] = [];
+  private next = 0;
+
+  constructor(readonly schema: Schema) {
+    this.leaves = leafColumns(schema);
+    const builders = this.leaves.map((leaf) => makeBuilder(leaf, this.problem));
+    this.columns = schema.fields.map((field) => (isPrimitive(field.type) ? { field, flat: builders.shift()! } : { field, nested: new NestedColumn(field, builders, this.problem) }));
+    this.appendRows = compileAppender(this.columns, this.problem);
+  }
+
+  /** Rows held now. */
+  get rows(): number {
+    return this.held.reduce((sum, [from, to]) => sum + to - from, 0);
+  }
+
+  /** Estimated memory of the rows held. */
+  get bytes(): number {
+    return this.columns.reduce((sum, c) => sum + (c.flat ? c.flat.bytes + (c.flat.nulls > 0 ? c.flat.count + c.flat.nulls : 0) : c.nested!.bytes), 0);
+  }
+
+  /** Takes rows in. A row that does not fit is skipped whole and reported. Returns the numbers of those accepted. */
+  append(rows: readonly unknown[], reject: Reject): { from: number; to: number } {
+    const from = this.next;
+    this.next += this.appendRows(rows, reject);
+    if (this.next > from) {
+      const last = this.held.at(-1);
+      if (last?.[1] === from) last[1] = this.next;
+      else this.held.push([from, this.next]);
+    }
+    return { from, to: this.next };
+  }
+
+  /**
+   * Detaches these rows (nothing writes to their memory any more), in the order of their numbers; all others stay. Costs nothing per row when everything is taken, else a
+   * copy. @throws TicklakeError INTERNAL when a row is not held (taken or dropped before)
+   */
+  take(ranges: readonly RowRange[]): ColumnBatch {
+    const { inside, outside, kept, missing } = this.partition(ranges);
+    if (missing > 0) throw new TicklakeError("INTERNAL", `${missing} of the rows to be taken are not held: they were taken or dropped before.`);
+    const all = this.data();
+    const rows = this.rows;
+    const taken = inside.length === 2 && inside[0] === 0 && inside[1] === rows ? all : this.slice(all, inside, rows);
+    this.keep(all, outside, kept, rows);
+    return { rows: count(inside), columns: taken, bytes: taken.reduce((sum, column) => sum + columnBytes(column), 0) };
+  }
+
+  /** Forgets these rows (of aborted deliveries). Numbers that are not held are ignored. */
+  drop(ranges: readonly RowRange[]): void {
+    const { inside, outside, kept } = this.partition(ranges);
+    if (inside.length > 0) this.keep(outside.length > 0 ? this.data() : [], outside, kept, this.rows);
+  }
+
+  private data(): ColumnData[] {
+    return this.columns.flatMap((c) => (c.flat ? [c.flat.data()] : c.nested!.data()));
+  }
+
+  private slice(all: readonly ColumnData[], runs: Runs, rows: number): ColumnData[] {
+    return all.map((column, i) => sliceColumn(column, rowIndex(column, this.leaves[i]!, rows), runs));
+  }
+
+  private keep(all: readonly ColumnData[], runs: Runs, kept: [number, number][], rows: number): void {
+    const rest = runs.length > 0 ? all.map((column, i) => sliceColumn(column, rowIndex(column, this.leaves[i]!, rows), runs)) : [];
+    for (const column of this.columns) {
+      if (rest.length === 0) (column.flat ?? column.nested!).reset();
+      else if (column.flat) column.flat.load(rest.shift()!);
+      else column.nested!.load(rest);
+    }
+    this.held = kept;
+  }
+
+  /** Positions (runs) inside and outside of ranges of row numbers. */
+  private partition(ranges: readonly RowRange[]): { inside: number[]; outside: number[]; kept: [number, number][]; missing: number } {
+    const wanted = merge(ranges);
+    const inside: number[] = [];
+    const outside: number[] = [];
+    const kept: [number, number][] = [];
+    let [position, next, found] = [0, 0, 0];
+    const put = (runs: number[], length: number): void => {
+      if (runs.at(-1) === position) runs[runs.length - 1] = position + length;
+      else runs.push(position, position + length);
+      position += length;
+    };
+    for (const [from, to] of this.held) {
+      let at = from;
+      while (at < to) {
+        while (next < wanted.length && wanted[next]![1] <= at) next++;
+        const range = wanted[next];
+        if (range && range[0] <= at) {
+          const end = Math.min(to, range[1]);
+          put(inside, end - at);
+          found += end - at;
+          at = end;
+        } else {
+          const end = Math.min(to, range ? range[0] : to);
+          put(outside, end - at);
+          kept.push([at, end]);
+          at = end;
+        }
+      }
+    }
+    return { inside, outside, kept, missing: wanted.reduce((sum, [from, to]) => sum + to - from, 0) - found };
+  }
+}
+
+const count = (runs: readonly number[]): number => runs.reduce((sum, x, i) => sum + (i % 2 === 0 ? -x : x), 0);
+
+/** Ranges in order, without overlaps and without empty ones. */
+function merge(ranges: readonly RowRange[]): [number, number][] {
+  const out: [number, number][] = [];
+  for (const [from, to] of [...ranges].sort((a, b) => a[0] - b[0])) {
+    if (to <= from) continue;
+    const last = out.at(-1);
+    if (last && last[1] >= from) last[1] = Math.max(last[1], to);
+    else out.push([from, to]);
+  }
+  return out;
+}
+
+/**
+ * The append loop for exactly these columns. It is generated so that every property access and every call to a builder is a place of its
+ * own in the machine code: measured 2.4 times as fast as one loop over a list of columns.
+ */
+function compileAppender(columns: readonly TopColumn[], problem: Problem): Appender {
+  const undo = (until: number): void => {
+    for (let i = 0; i < until; i++) (columns[i]!.flat ?? columns[i]!.nested!).undo();
+  };
+  const notARow = (row: unknown): string => `expected an object with the fields of the table, got ${show(row)}`;
+  const names = columns.map((_, i) => `c${i}`);
+  const steps = columns.map(({ field }, i) => {
+    const name = JSON.stringify(field.name);
+    const read = field.name in Object.prototype ? `Object.hasOwn(row, ${name}) ? row[${name}] : null` : `row[${name}]`;
+    return `v = ${read};
+    if (v === null || v === undefined ? !c${i}.addNull() : !c${i}.add(v)) { undo(${i}); reject(row, r, problem.reason); continue; }`;
+  });
+  const source = `"use strict";
+return function appendRows(rows, reject) {
+  let accepted = 0;
+  for (let r = 0; r < rows.length; r++) {
+    const row = rows[r];
+    if (typeof row !== "object" || row === null || Array.isArray(row)) { reject(row, r, notARow(row)); continue; }
+    let v;
+    ${steps.join("\n    ")}
+    accepted++;
+  }
+  return accepted;
+};`;
+  const make = new Function(...names, "undo", "problem", "notARow", source) as (...args: unknown[]) => Appender;
+  return make(...columns.map((c) => c.flat ?? c.nested), undo, problem, notARow);
+}

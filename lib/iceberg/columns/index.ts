@@ -1,0 +1,2 @@
+export type { ColumnBatch, ColumnData } from "./batch";
+export { ColumnAccumulator, type Reject, type RowRange } from "./accumulator";
