@@ -36,6 +36,7 @@ const KINDS = {
   TOPIC_REPLACED: "configuration",
   CATALOG_INVALID: "configuration",
   SQL_INVALID: "configuration",
+  SQL_TOO_LARGE: "configuration",
   SNAPSHOT_NOT_FOUND: "configuration",
   STORAGE_DENIED: "configuration",
   STORAGE_FULL: "retry",
