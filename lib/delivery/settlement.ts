@@ -1,0 +1,298 @@
+import { TicklakeError } from "../errors";
+import { Aborter } from "./abort";
+import type { Entry, Group, PartitionQueue, PartRecord, PendingFailure, SinkRecord, SourceRecord } from "./model";
+import { looksLikeToken, Tokens } from "./token";
+import type { Token } from "./types";
+import { heldUpBy, overdueParts, WATCH_INTERVAL_MS } from "./watch";
+
+/** Clock and event loop, injected. */
+export interface LedgerTime {
+  /** Milliseconds, monotonic enough for time-outs. */
+  now(): number;
+  /** Calls back once after `ms` (never keeps the process alive); the result cancels. */
+  after(ms: number, callback: () => void): () => void;
+  /** Calls back in a later turn of the event loop (setImmediate). */
+  later(callback: () => void): void;
+}
+
+/** A message with rows of a delivery whose end this delivery can no longer wait for. */
+export interface Unprotected {
+  /** Id of the node that sent it. */
+  readonly node: string;
+  /** `late`: its delivery was over. `committed`: the sink had committed its delivery already. */
+  readonly reason: "late" | "committed";
+}
+
+export interface LedgerOptions {
+  /** Names this run of the process; tokens of another one are no tokens. */
+  readonly processId: string;
+  readonly time: LedgerTime;
+  /** A number that differs between callbacks of the event loop: what happens in one of them happens in one turn. */
+  readonly turn: () => number;
+  /** How a node is named in messages to people; by default its id. */
+  readonly nodeName?: (id: string) => string;
+  /** Told of every message that is not protected. */
+  readonly unprotected?: (what: Unprotected) => void;
+  /** Told of an exception out of a source's or sink's event handler. */
+  readonly onError?: (error: unknown) => void;
+}
+
+const MAX_CLOSED_SOURCES = 256;
+const MAX_ABORTED_TIES = 10_000;
+
+/** What is open, and the verdicts on it: settled, delivered, failed. Verdicts fall in a later turn than their causes. */
+export class Settlement {
+  readonly tokens: Tokens;
+  readonly sources = new Map<number, SourceRecord>();
+  private readonly closed = new Map<number, SourceRecord>();
+  readonly sinks = new Map<string, SinkRecord>();
+  readonly groups = new Map<Token, Group>();
+  private readonly abortedTies = new Set<Token>();
+  /** False from flows:stopping to flows:started. */
+  running = false;
+  /** Set by the traffic: ties of the turn are resolved before a verdict, and held parts of aborted deliveries become ghosts. */
+  beforeVerdict: () => void = () => {};
+  dropHeld: (part: PartRecord) => void = () => {};
+
+  private readonly dirty = new Set<Entry>();
+  private readonly watched = new Set<PartitionQueue>();
+  private failures: PendingFailure[] = [];
+  private news: (() => void)[] = [];
+  private scheduled = false;
+  private watching = false;
+
+  constructor(readonly options: LedgerOptions) { this.tokens = new Tokens(options.processId); }
+
+  nameOf(node: string): string { return this.options.nodeName?.(node) ?? `node ${node}`; }
+
+  now(): number { return this.options.time.now(); }
+
+  /** What a value in `msg.delivery` stands for; undefined: no token. */
+  find(value: unknown): Group | "aborted" | "over" | undefined {
+    if (!looksLikeToken(value)) return undefined;
+    const group = this.groups.get(value);
+    if (group) return group;
+    if (!this.tokens.isOurs(value)) return undefined;
+    if (this.abortedTies.has(value)) return "aborted";
+    const parts = this.tokens.parse(value);
+    if (!parts) return "over";
+    const source = this.sources.get(parts.instance) ?? this.closed.get(parts.instance);
+    return source?.queues.get(parts.partition)?.wasAborted(parts.epoch, parts.batch) ? "aborted" : "over";
+  }
+
+  /** Something about this delivery changed. */
+  touch(entry: Entry): void {
+    this.dirty.add(entry);
+    this.schedule();
+  }
+
+  touchGroup(group: Group): void { for (const entry of group.entries) this.touch(entry); }
+
+  /** Sinks may have something to commit of these partitions. */
+  lookAt(queue: PartitionQueue): void {
+    this.watched.add(queue);
+    this.schedule();
+  }
+
+  look(source: SourceRecord): void { for (const queue of source.queues.values()) this.lookAt(queue); }
+
+  /** Something failed; judged in a later turn, when it is known whether a Catch node took it. */
+  failLater(part: PartRecord | undefined, entries: readonly Entry[], error: Error, options: { node?: string; cutAt?: bigint; caught?: boolean } = {}): PendingFailure {
+    const failure: PendingFailure = { part, entries, error, node: options.node, cutAt: options.cutAt, caught: options.caught ?? false };
+    this.failures.push(failure);
+    this.schedule();
+    return failure;
+  }
+
+  /** A failure of this node that is not judged yet and belongs to this group. */
+  pendingFailure(node: string, group: Group): PendingFailure | undefined {
+    return this.failures.find((failure) => failure.node === node && failure.part?.group === group);
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.options.time.later(() => this.judge());
+  }
+
+  /** Passes every verdict that is due and says so. */
+  judge(): void {
+    this.scheduled = false;
+    this.beforeVerdict();
+    this.judgeFailures();
+    const queues = new Set(this.watched);
+    this.watched.clear();
+    for (const entry of this.dirty) {
+      if (!entry.isOpen) continue;
+      entry.state = entry.isSettled ? "settled" : "open";
+      if (entry.isSettled) queues.add(entry.queue);
+    }
+    this.dirty.clear();
+    for (const queue of queues) this.deliver(queue);
+    this.wakeSinks(queues);
+    for (const source of new Set([...queues].map((queue) => queue.source))) this.announceRoom(source);
+    const news = this.news;
+    this.news = [];
+    for (const say of news) {
+      try { say(); } catch (error) { this.options.onError?.(error); }
+    }
+  }
+
+  private judgeFailures(): void {
+    if (this.failures.length === 0) return;
+    const failures = this.failures.sort((a, b) => (a.entries[0]?.batch ?? 0) - (b.entries[0]?.batch ?? 0));
+    this.failures = [];
+    for (const failure of failures) {
+      const open = failure.entries.filter((entry) => entry.isOpen);
+      if (open.length === 0) continue;
+      if (failure.part && failure.caught && open.every((entry) => entry.queue.source.limits.caughtIsDone)) {
+        failure.part.state = "done";
+        failure.part.group?.remove(failure.part);
+        for (const entry of open) this.touch(entry);
+      } else {
+        this.abort(open, failure.error, failure);
+      }
+    }
+  }
+
+  private deliver(queue: PartitionQueue): void {
+    const source = queue.source;
+    for (let entry = queue.at(0); entry?.isComplete; entry = queue.at(0)) {
+      const delivered = entry;
+      queue.shift();
+      delivered.state = "delivered";
+      this.over(delivered);
+      source.open--;
+      source.records -= delivered.records;
+      source.bytes -= delivered.bytes;
+      source.delivered++;
+      source.deliveredRecords += delivered.records;
+      this.news.push(() => { if (!source.closed) source.events.delivered(delivered); });
+    }
+  }
+
+  /** Tokens of a delivery that is over stand for nothing any more. */
+  private over(entry: Entry): void {
+    this.groups.delete(entry.token);
+    for (const tie of entry.ties) if (!tie.entries.some((other) => other.isOpen)) this.groups.delete(tie.token);
+  }
+
+  private wakeSinks(queues: Set<PartitionQueue>): void {
+    for (const sink of this.sinks.values()) {
+      let committable = false, pressed = false;
+      for (const queue of queues) {
+        if (!isCommittable(sink, queue)) continue;
+        committable = true;
+        if (queue.source.full) pressed = true;
+      }
+      if (committable && sink.events.settled) this.news.push(() => { if (!sink.closed) sink.events.settled?.(); });
+      if (pressed && sink.events.pressure) this.news.push(() => { if (!sink.closed) sink.events.pressure?.(); });
+    }
+  }
+
+  private announceRoom(source: SourceRecord): void {
+    if (source.closed || source.full) return;
+    if (source.heldUpBy !== undefined) {
+      source.heldUpBy = undefined;
+      this.news.push(() => { if (!source.closed) source.events.heldUp?.(undefined); });
+    }
+    if (!source.wantsRoom) return;
+    source.wantsRoom = false;
+    this.news.push(() => { if (!source.closed) source.events.room?.(); });
+  }
+
+  private abort(entries: readonly Entry[], error: Error, cause: { node: string | undefined; cutAt: bigint | undefined }, silent?: SourceRecord): void {
+    const aborter = new Aborter(this.dropHeld);
+    aborter.abort(entries, error);
+    for (const group of aborter.groups) {
+      this.groups.delete(group.token);
+      if (!group.isTie) continue;
+      this.abortedTies.add(group.token);
+      if (this.abortedTies.size > MAX_ABORTED_TIES) this.abortedTies.delete(this.abortedTies.values().next().value!);
+    }
+    for (const entry of aborter.entries) this.over(entry);
+    for (const [sink, parts] of aborter.sinkParts) this.news.push(() => { if (!sink.closed) sink.events.aborted?.(parts); });
+    for (const { queue, failure } of aborter.failures(entries, cause)) {
+      const source = queue.source;
+      source.failed++;
+      this.watched.add(queue);
+      if (source !== silent) this.news.push(() => { if (!source.closed) source.events.failed(failure); });
+    }
+  }
+
+  /** Everything that flows:stopped leaves unfinished fails. */
+  failUnparked(isAlive: (node: string) => boolean): void {
+    for (const source of this.sources.values()) {
+      for (const queue of source.queues.values()) {
+        for (let index = 0; index < queue.length; index++) {
+          const entry = queue.at(index)!;
+          const part = unfinished(entry, isAlive);
+          if (!part && entry.isSettled) continue;
+          const where = part ? ` in ${this.nameOf(part.node)}` : "";
+          this.failLater(undefined, [entry], new TicklakeError("STOPPED", `Flows were stopped while a batch was${where}. It is read again.`), part ? { node: part.node } : {});
+          break;
+        }
+      }
+    }
+    this.judge();
+  }
+
+  closeSource(source: SourceRecord): void {
+    if (source.closed) return;
+    for (const queue of source.queues.values()) {
+      const first = queue.at(0);
+      if (first) this.abort([first], new TicklakeError("STOPPED", `The source was closed.`), { node: source.id, cutAt: undefined }, source);
+      for (const sink of this.sinks.values()) sink.positions.delete(queue);
+    }
+    source.closed = true;
+    this.sources.delete(source.instance);
+    this.closed.set(source.instance, source);
+    if (this.closed.size > MAX_CLOSED_SOURCES) this.closed.delete(this.closed.keys().next().value!);
+    this.schedule();
+  }
+
+  /** Begins to look after time-outs and hold-ups; ends with the last source. */
+  watch(): void {
+    if (this.watching) return;
+    this.watching = true;
+    this.options.time.after(WATCH_INTERVAL_MS, () => {
+      this.watching = false;
+      if (this.sources.size === 0) return;
+      this.watch();
+      if (this.running) for (const source of this.sources.values()) this.check(source);
+    });
+  }
+
+  private check(source: SourceRecord): void {
+    this.beforeVerdict();
+    const now = this.now();
+    for (const { entry, part } of overdueParts(source, now)) {
+      const seconds = Math.round((now - part.since) / 1000);
+      this.failLater(undefined, [entry], new TicklakeError(
+        "DELIVERY_HELD_UP",
+        `A batch has been in ${this.nameOf(part.node)} for ${seconds} s. A node must call done for every message; raise deliveryTimeout if it needs longer.`,
+        { details: { node: part.node } },
+      ), { node: part.node });
+    }
+    if (!source.full) return;
+    const heldUp = heldUpBy(source, now);
+    if (heldUp?.node === source.heldUpBy) return;
+    source.heldUpBy = heldUp?.node;
+    this.news.push(() => { if (!source.closed) source.events.heldUp?.(heldUp); });
+    this.schedule();
+  }
+}
+
+/** Whether the oldest delivery that the sink has not committed could be. A sink that has a commit of it under way waits. */
+function isCommittable(sink: SinkRecord, queue: PartitionQueue): boolean {
+  const position = sink.positions.get(queue);
+  if (!position || position.parked === 0 || position.taken !== undefined) return false;
+  return queue.at(queue.indexOf(position.committed + 1))?.isSettled ?? false;
+}
+
+function unfinished(entry: Entry, isAlive: (node: string) => boolean): PartRecord | undefined {
+  for (const group of entry.groups()) {
+    for (const part of group.parts) if (part.busy || (part.waiting && !isAlive(part.node))) return part;
+  }
+  return undefined;
+}

@@ -1,0 +1,163 @@
+import { TicklakeError } from "../errors";
+import { PartRecord } from "./model";
+import type { Entry, SinkRecord } from "./model";
+import { selectRuns } from "./runs";
+import type { Settlement } from "./settlement";
+import type { Message, Traffic } from "./traffic";
+import type { Part, Run, SinkHandle } from "./types";
+
+/** A sink's side of the ledger, with the door through which its messages come. */
+export interface LedgerSink extends SinkHandle {
+  /**
+   * Takes a message in. The part is `dropped` when its delivery was aborted or flows are being stopped: the sink forgets
+   * the message and does not call done. `ended` is called when the part is done or has failed for a reason that concerns
+   * the user; a batch that is only read again (stopped, cut, aborted) ends without it.
+   */
+  accept(message: Message, ended?: (error?: Error) => void): Part;
+}
+
+/** The sinks of the ledger: accept, park, take, done. */
+export class SinkSide {
+  constructor(private readonly settlement: Settlement, private readonly traffic: Traffic) {}
+
+  open(sink: SinkRecord): LedgerSink {
+    const { settlement } = this;
+    settlement.sinks.set(sink.id, sink);
+    return {
+      id: sink.id,
+      accept: (message, ended) => this.accept(sink, message, ended),
+      take: () => this.take(sink),
+      giveBack: (runs) => this.settle(sink, runs, false),
+      committed: (runs) => this.settle(sink, runs, true),
+      close: () => this.close(sink),
+    };
+  }
+
+  private accept(sink: SinkRecord, message: Message, ended?: (error?: Error) => void): Part {
+    const { settlement, traffic } = this;
+    let part = traffic.claim(message, sink.id);
+    if (!part) {
+      const found = settlement.find(message.delivery);
+      part = new PartRecord(traffic.owner, undefined, undefined, sink.id, undefined, settlement.now());
+      part.travelling = false;
+      if (found === "aborted") part.state = "dropped";
+    }
+    if (part.state === "dropped") {
+      part.closedTurn = 0;
+      return part;
+    }
+    if (part.group) {
+      if (!settlement.running || sink.closed) {
+        part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.id)} was being stopped when a batch arrived. It is read again.`));
+        part.state = "dropped";
+        return part;
+      }
+      this.leaveCommitted(sink, part);
+    }
+    part.sink = sink;
+    part.ended = ended;
+    if (part.group) sink.parts.add(part);
+    return part;
+  }
+
+  /** A part that comes after its delivery went into a commit here is protected no longer by that one. */
+  private leaveCommitted(sink: SinkRecord, part: PartRecord): void {
+    const entries = part.group!.entries;
+    const covered = (entry: Entry): boolean => {
+      const position = sink.positions.get(entry.queue);
+      return position !== undefined && entry.batch <= Math.max(position.committed, position.taken ?? -1);
+    };
+    if (!entries.some(covered)) return;
+    this.traffic.regroup(part, entries.filter((entry) => !covered(entry)));
+    this.traffic.reportLate(part.from, "committed");
+  }
+
+  park(part: PartRecord): void {
+    if (part.state !== "held") return;
+    part.state = "parked";
+    const { group, sink } = part;
+    if (!group || !sink) return;
+    this.traffic.enter();
+    group.setBusy(part, false);
+    sink.countParked(part, 1);
+    this.settlement.touchGroup(group);
+  }
+
+  done(part: PartRecord): void {
+    if (!part.isOpen) return;
+    this.leave(part);
+    part.state = "done";
+    part.closedTurn = 0;
+    if (part.group) {
+      this.traffic.enter();
+      part.group.remove(part);
+      this.settlement.touchGroup(part.group);
+    }
+    part.ended?.();
+  }
+
+  fail(part: PartRecord, error: Error, cutAt?: bigint): void {
+    if (!part.isOpen) return;
+    this.leave(part);
+    part.state = "failed";
+    part.closedTurn = 0;
+    if (part.group) {
+      this.traffic.enter();
+      part.group.setBusy(part, true);
+      this.settlement.failLater(part, part.group.entries, error, { node: part.node, ...(cutAt === undefined ? {} : { cutAt }) });
+    }
+    if (cutAt === undefined && !(error instanceof TicklakeError && error.code === "STOPPED")) part.ended?.(error);
+  }
+
+  private leave(part: PartRecord): void {
+    if (part.state === "parked" && part.group) part.sink?.countParked(part, -1);
+    part.sink?.parts.delete(part);
+  }
+
+  private take(sink: SinkRecord): Run[] {
+    this.traffic.enter();
+    if (sink.closed) return [];
+    const runs = selectRuns(sink);
+    for (const run of runs) {
+      sink.outstanding.add(run);
+      const entries = run.deliveries as Entry[];
+      const position = sink.position(entries[0]!.queue);
+      position.taken = Math.max(position.taken ?? -1, entries.at(-1)!.batch);
+      for (const part of run.parts as PartRecord[]) {
+        if (part.state !== "parked") continue;
+        sink.countParked(part, -1);
+        part.state = "taken";
+      }
+    }
+    return runs;
+  }
+
+  private settle(sink: SinkRecord, runs: readonly Run[], committed: boolean): void {
+    this.traffic.enter();
+    for (const run of runs) {
+      if (!sink.outstanding.delete(run)) continue;
+      const entries = run.deliveries as Entry[];
+      const queue = entries[0]!.queue;
+      const position = sink.positions.get(queue);
+      if (position) {
+        position.taken = undefined;
+        if (committed) position.committed = Math.max(position.committed, entries.at(-1)!.batch);
+      }
+      if (!committed) {
+        for (const part of run.parts as PartRecord[]) {
+          if (part.state !== "taken") continue;
+          part.state = "parked";
+          sink.countParked(part, 1);
+        }
+      }
+      this.settlement.lookAt(queue);
+    }
+  }
+
+  private close(sink: SinkRecord): void {
+    if (sink.closed) return;
+    sink.closed = true;
+    for (const part of [...sink.parts]) part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.id)} was stopped before a batch was written. It is read again.`));
+    if (this.settlement.sinks.get(sink.id) === sink) this.settlement.sinks.delete(sink.id);
+  }
+}
