@@ -6,8 +6,8 @@ export interface Origin {
   readonly at: number;
   /** Topic and partition, where known. */
   readonly log?: string;
-  /** Set when its delivery failed: what it brought counts as never seen, because it will be read again. */
-  forgotten: boolean;
+  /** Whether its delivery failed: what it brought counts as never seen, because it will be read again. */
+  readonly failed?: () => boolean;
 }
 
 interface Seen {
@@ -35,21 +35,24 @@ export class DedupeWindow {
 
   get size(): number { return this.seen.size; }
 
-  /** Begins a message: what is older than the window is dropped, and what it brings is remembered under the result. */
-  open(log?: string): Origin {
+  /**
+   * Begins a message: what is older than the window is dropped, and what the message brings is remembered under the
+   * result. `log` names topic and partition, `failed` tells whether the message's delivery has failed since.
+   */
+  open(log?: string, failed?: () => boolean): Origin {
     const at = this.clock.now();
     for (const [key, { origin }] of this.seen) {
-      if (at - origin.at < this.windowMs && !origin.forgotten) break;
+      if (at - origin.at < this.windowMs) break;
       this.seen.delete(key);
     }
-    return { at, forgotten: false, ...(log === undefined ? {} : { log }) };
+    return { at, ...(log === undefined ? {} : { log }), ...(failed ? { failed } : {}) };
   }
 
   /** Whether the trade passed before within the window. If not it is remembered now. */
   isDuplicate(origin: Origin, S: string, x: string | null, i: TradeId, t: number, offset: string | undefined, ordinal: number): boolean {
     const key = `${S}\n${x ?? "\t"}\n${i}\n${t}`;
     const before = this.seen.get(key);
-    if (before && !before.origin.forgotten && origin.at - before.origin.at < this.windowMs) {
+    if (before && origin.at - before.origin.at < this.windowMs && !before.origin.failed?.()) {
       const same = offset !== undefined && before.offset === offset && before.ordinal === ordinal && before.origin.log === origin.log;
       if (!same) return true;
     }

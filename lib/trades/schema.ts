@@ -19,20 +19,23 @@ const DIGITS = /^\d{1,19}$/;
 
 const text = (name: string) => z.string(`${name} must be text`).max(MAX_TEXT, `${name} has more than ${MAX_TEXT} characters`);
 
+const NOT_AN_ID = "i must be a whole number from 0, as decimal text beyond 2^53";
+const NOT_A_TIME = "t must be whole Unix milliseconds or RFC 3339 text";
+
 /** A trade id in any of its forms; gives a number up to 2^53 - 1 and a decimal string beyond. */
 export const tradeIdSchema = z.union([
-  z.number().refine((n) => Number.isSafeInteger(n) && n >= 0),
-  z.string().refine((s) => DIGITS.test(s) && BigInt(s) <= MAX_ID),
-  z.bigint().refine((b) => b >= 0n && b <= MAX_ID),
-], "i must be a whole number from 0, as decimal text beyond 2^53").transform((id) => {
+  z.number().refine((n) => Number.isSafeInteger(n) && n >= 0, NOT_AN_ID),
+  z.string().refine((s) => DIGITS.test(s) && BigInt(s) <= MAX_ID, NOT_AN_ID),
+  z.bigint().refine((b) => b >= 0n && b <= MAX_ID, NOT_AN_ID),
+], NOT_AN_ID).transform((id) => {
   const n = Number(id);
   return Number.isSafeInteger(n) ? n : String(BigInt(id));
 });
 
 const timeSchema = z.union([
-  z.number().refine((t) => Number.isInteger(t) && t >= 0 && t <= MAX_TIME_MS),
-  z.string().refine((t) => parseRfc3339Ms(t) !== undefined).transform((t) => parseRfc3339Ms(t)!),
-], "t must be whole Unix milliseconds or RFC 3339 text");
+  z.number().refine((t) => Number.isInteger(t) && t >= 0 && t <= MAX_TIME_MS, NOT_A_TIME),
+  z.string().refine((t) => parseRfc3339Ms(t) !== undefined, NOT_A_TIME).transform((t) => parseRfc3339Ms(t)!),
+], NOT_A_TIME);
 
 /**
  * A trade as it may arrive: as RawTrade, but `t` may be RFC 3339 text and `i` decimal text. Gives a RawTrade, with
