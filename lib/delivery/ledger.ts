@@ -104,8 +104,8 @@ export class Ledger implements PartOwner {
 
   // ---- sinks ---------------------------------------------------------------------------------------------------
 
-  /** Opens a sink: a node that parks parts until their data is durable. `id` is its node id. */
-  openSink(id: string, events: SinkEvents): LedgerSink { return this.sinkSide.open(new SinkRecord(id, events)); }
+  /** Opens a sink: a node that parks parts until their data is durable. `id` is its node id; a node with several sinks (one per table) gives each an id of its own, and `node`. */
+  openSink(id: string, events: SinkEvents, node: string = id): LedgerSink { return this.sinkSide.open(new SinkRecord(id, events, node)); }
 
   park(part: PartRecord): void { this.sinkSide.park(part); }
   done(part: PartRecord): void { this.sinkSide.done(part); }

@@ -232,7 +232,8 @@ export class SinkRecord {
   readonly outstanding = new Set<Run>();
   closed = false;
 
-  constructor(readonly id: string, readonly events: SinkEvents) {}
+  /** `node`: the node that it belongs to. One that writes to several tables has a sink for each. */
+  constructor(readonly id: string, readonly events: SinkEvents, readonly node: string = id) {}
 
   position(queue: PartitionQueue): SinkPosition {
     let position = this.positions.get(queue);

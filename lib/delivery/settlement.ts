@@ -46,6 +46,8 @@ export class Settlement {
   readonly sources = new Map<number, SourceRecord>();
   private readonly closed = new Map<number, SourceRecord>();
   readonly sinks = new Map<string, SinkRecord>();
+  /** How many sinks a node has open. */
+  private readonly sinkNodes = new Map<string, number>();
   readonly groups = new Map<Token, Group>();
   private readonly abortedTies = new Set<Token>();
   /** False from flows:stopping to flows:started. */
@@ -60,6 +62,21 @@ export class Settlement {
   private news: (() => void)[] = [];
   private scheduled = false;
   private watching = false;
+
+  /** Whether a node is a sink of ours. */
+  isSink(node: string): boolean { return this.sinkNodes.has(node); }
+
+  openSink(sink: SinkRecord): void {
+    this.sinks.set(sink.id, sink);
+    this.sinkNodes.set(sink.node, (this.sinkNodes.get(sink.node) ?? 0) + 1);
+  }
+
+  closeSink(sink: SinkRecord): void {
+    if (this.sinks.get(sink.id) === sink) this.sinks.delete(sink.id);
+    const left = (this.sinkNodes.get(sink.node) ?? 1) - 1;
+    if (left > 0) this.sinkNodes.set(sink.node, left);
+    else this.sinkNodes.delete(sink.node);
+  }
 
   constructor(readonly options: LedgerOptions) { this.tokens = new Tokens(options.processId); }
 

@@ -22,7 +22,7 @@ export class SinkSide {
 
   open(sink: SinkRecord): LedgerSink {
     const { settlement } = this;
-    settlement.sinks.set(sink.id, sink);
+    settlement.openSink(sink);
     return {
       id: sink.id,
       accept: (message, ended) => this.accept(sink, message, ended),
@@ -35,10 +35,10 @@ export class SinkSide {
 
   private accept(sink: SinkRecord, message: Message, ended?: (error?: Error) => void): Part {
     const { settlement, traffic } = this;
-    let part = traffic.claim(message, sink.id);
+    let part = traffic.claim(message, sink.node);
     if (!part) {
       const found = settlement.find(message.delivery);
-      part = new PartRecord(traffic.owner, undefined, undefined, sink.id, undefined, settlement.now());
+      part = new PartRecord(traffic.owner, undefined, undefined, sink.node, undefined, settlement.now());
       part.travelling = false;
       if (found === "aborted") part.state = "dropped";
     }
@@ -48,7 +48,7 @@ export class SinkSide {
     }
     if (part.group) {
       if (!settlement.running || sink.closed) {
-        part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.id)} was being stopped when a batch arrived. It is read again.`));
+        part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.node)} was being stopped when a batch arrived. It is read again.`));
         part.state = "dropped";
         return part;
       }
@@ -157,7 +157,7 @@ export class SinkSide {
   private close(sink: SinkRecord): void {
     if (sink.closed) return;
     sink.closed = true;
-    for (const part of [...sink.parts]) part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.id)} was stopped before a batch was written. It is read again.`));
-    if (this.settlement.sinks.get(sink.id) === sink) this.settlement.sinks.delete(sink.id);
+    for (const part of [...sink.parts]) part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.node)} was stopped before a batch was written. It is read again.`));
+    this.settlement.closeSink(sink);
   }
 }

@@ -66,7 +66,7 @@ export class Traffic {
     if (!origin) return;
     const part = this.open(message, origin, to.id, from.id);
     this.mark(message, part);
-    if (part.group && !this.settlement.sinks.has(from.id) && !this.isReceived(message, from.id)) {
+    if (part.group && !this.settlement.isSink(from.id) && !this.isReceived(message, from.id)) {
       this.nodeTurn(from.id).sent.push({ part, message });
     }
   }
@@ -80,7 +80,7 @@ export class Traffic {
         return;
       }
       this.enter();
-      if (node.type === "complete" && this.settlement.sinks.has(sourceOf(message, "complete") ?? "")) {
+      if (node.type === "complete" && this.settlement.isSink(sourceOf(message, "complete") ?? "")) {
         // What a sink has made durable is over: what happens after it is not part of the delivery.
         delete message.delivery;
         return;
@@ -93,7 +93,7 @@ export class Traffic {
     part.travelling = false;
     part.since = this.settlement.now();
     if (node.type === "catch") this.caught(message, part.group);
-    if (this.settlement.sinks.has(node.id)) return;
+    if (this.settlement.isSink(node.id)) return;
     this.heldBy(node.id).add(part, message._msgid);
     const running = this.handling.get(node.id);
     if (running) running.push(part);
@@ -162,7 +162,7 @@ export class Traffic {
     const token = message.delivery;
     const found = this.settlement.find(token);
     if (found instanceof Group) return { groups: [found] };
-    if (this.settlement.sinks.has(from.id)) return found === "aborted" ? { aborted: token as Token } : undefined;
+    if (this.settlement.isSink(from.id)) return found === "aborted" ? { aborted: token as Token } : undefined;
     const inherited = this.inherited(message, from.id, found === "aborted");
     if (inherited) return inherited;
     if (found === "aborted") return { aborted: token as Token };

@@ -97,9 +97,10 @@ export function openSource<C>(RED: NodeAPI, node: Node, options: NodeSourceOptio
   return new OpenSource(deliveryRuntime(RED), node, options, events);
 }
 
-/** Opens a sink. Call it in the node's constructor. Results it sends must carry no token; rejects carry it (`withToken`). */
-export function openSink(RED: NodeAPI, node: Node, events: SinkEvents): NodeSink {
-  const handle = deliveryRuntime(RED).ledger.openSink(node.id, events);
+/** Opens a sink. Call it in the node's constructor. Results it sends must carry no token; rejects carry it (`withToken`).
+ * A node that writes to several tables opens one more per table, named by `part`: what may be committed together is judged for each by itself. */
+export function openSink(RED: NodeAPI, node: Node, events: SinkEvents, part?: string): NodeSink {
+  const handle = deliveryRuntime(RED).ledger.openSink(part === undefined ? node.id : `${node.id}/${part}`, events, node.id);
   return {
     accept: (msg, _send, done) => handle.accept(msg as Message, done),
     handle,

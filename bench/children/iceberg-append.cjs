@@ -1,0 +1,86 @@
+// One measured run: N trades as JavaScript objects into a fresh Iceberg table, through the sink that iceberg-out uses.
+// Prints one line of JSON. Plain JavaScript on the built package, so that nothing but the product is measured.
+const { createReadStream, mkdtempSync, rmSync } = require("node:fs");
+const { createInterface } = require("node:readline");
+const { monitorEventLoopDelay, performance } = require("node:perf_hooks");
+const { tmpdir } = require("node:os");
+const { join } = require("node:path");
+
+const lib = (path) => require(join(__dirname, "../../dist/lib", path));
+const { HadoopCatalog } = lib("iceberg/catalog/hadoop");
+const { EncoderPool } = lib("iceberg/parquet/pool");
+const { TableSink } = lib("iceberg/sink/table-sink");
+const { parseSinkOptions } = lib("iceberg/sink/options");
+const { Ledger } = lib("delivery/ledger");
+
+async function readRows(file, n) {
+  const rows = [];
+  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+    rows.push(JSON.parse(line));
+    if (rows.length === n) break;
+  }
+  return rows;
+}
+
+/** Peak resident memory of this process, MB. */
+const peakMb = () => process.resourceUsage().maxRSS / 1024;
+
+async function main() {
+  const [file, count, streamed] = process.argv.slice(2);
+  const n = Number(count);
+  const warehouse = mkdtempSync(join(tmpdir(), "ticklake-bench-"));
+  // Streamed: rows come in batches as from a source and are not held by the benchmark; else all are objects before the clock starts.
+  const rows = streamed ? undefined : await readRows(file, n);
+  const batches = [];
+  if (rows) for (let i = 0; i < rows.length; i += 1000) batches.push(rows.slice(i, i + 1000));
+
+  const time = { now: () => performance.now(), after: (ms, f) => { const t = setTimeout(f, ms); t.unref(); return () => clearTimeout(t); }, later: (f) => { setImmediate(f); } };
+  const ledger = new Ledger({ processId: "bench", time, turn: () => 0 }).openSink("bench", {});
+  const encoder = new EncoderPool();
+  const options = parseSinkOptions({ table: "db.trades", commitInterval: 3600, maxRows: 250_000 }, "bench");
+  const totals = { rows: 0, commits: 0, files: 0 };
+  const nothing = () => undefined;
+  const sink = new TableSink({
+    catalog: new HadoopCatalog({ name: "local", warehouse }), identifier: { namespace: ["db"], name: "trades" }, name: "db.trades", options, encoder, ledger,
+    events: { committed: (r) => { totals.rows += r.rows; totals.commits++; totals.files += r.files; }, duplicate: nothing, changed: nothing, warn: console.error,
+      rejected: (row, reason) => { throw new Error(reason); }, retrying: (e) => console.error(e), failed: (e) => { throw e; } },
+  });
+
+  if (global.gc) global.gc();
+  const rssBeforeMb = process.memoryUsage.rss() / 1048576;
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const cpu = process.cpuUsage();
+  const began = performance.now();
+  const next = () => new Promise((resolve) => setImmediate(resolve));
+  const add = async (batch) => {
+    sink.add(batch, ledger.accept({ payload: batch }));
+    await next();
+    // What a source under pressure does: wait instead of piling up.
+    while (sink.waiting > 300_000) await next();
+  };
+  if (rows) for (const batch of batches) await add(batch);
+  else {
+    let batch = [], seen = 0;
+    for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+      batch.push(JSON.parse(line));
+      if (batch.length === 1000) { await add(batch); batch = []; }
+      if (++seen === n) break;
+    }
+    if (batch.length > 0) await add(batch);
+  }
+  await sink.flush();
+  const used = process.cpuUsage(cpu);
+  const ms = performance.now() - began;
+  delay.disable();
+  await sink.close(1000);
+  await encoder.close();
+  rmSync(warehouse, { recursive: true, force: true });
+  if (totals.rows !== n) throw new Error(`${totals.rows} rows committed, expected ${n}`);
+  console.log(JSON.stringify({
+    rows: totals.rows, commits: totals.commits, files: totals.files, ms, cpuMs: (used.user + used.system) / 1000, peakRssMb: peakMb(), rssBeforeMb,
+    delayP99Ms: delay.percentile(99) / 1e6, delayMaxMs: delay.max / 1e6,
+  }));
+}
+
+main().catch((error) => { console.error(error); process.exit(1); });

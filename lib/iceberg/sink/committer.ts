@@ -1,0 +1,140 @@
+import { randomUUID } from "node:crypto";
+import { asTicklakeError, TicklakeError } from "../../errors";
+import { append } from "../commit";
+import type { ColumnBatch } from "../columns";
+import { rowIndex, sliceColumn } from "../columns/batch";
+import { joinLocation } from "../io/types";
+import type { EncodedFile, EncoderPool } from "../parquet/pool";
+import { leafColumns } from "../schema";
+import type { DataFile, PartitionSpec, Schema } from "../types";
+import type { OpenTable } from "./open-table";
+import type { SinkOptions } from "./options";
+import { retrying } from "./retrying";
+import type { Entry, Range, Selection } from "./selection";
+
+/** One commit as it is told to the user (the contract's result message). */
+export interface CommitResult {
+  readonly table: string;
+  /** Text: snapshot ids pass 2^53. */
+  readonly snapshotId: string;
+  readonly sequenceNumber: number;
+  readonly rows: number;
+  readonly files: number;
+  readonly bytes: number;
+  /** From taking the rows to the landed commit. */
+  readonly ms: number;
+  /** How often another writer was first. */
+  readonly conflicts: number;
+  /** Rows recognised as being in the table already since the last commit. */
+  readonly duplicates: number;
+}
+
+export interface CommitterDeps {
+  readonly open: OpenTable;
+  readonly options: SinkOptions;
+  readonly encoder: EncoderPool;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  readonly onRetry: (error: TicklakeError, waitMs: number) => void;
+  /** A message of the selection that turned out to be in the table already. */
+  readonly duplicate: (entry: Entry) => void;
+}
+
+/** Columns that were detached, with the row numbers that they hold and the layout that they have. */
+interface Taken { readonly batch: ColumnBatch; readonly ranges: readonly Range[]; readonly schema: Schema; readonly spec: PartitionSpec }
+
+/**
+ * Takes one selection into the table: encode, write the data files, append. What a repetition can mend is repeated
+ * without end; deliveries that were aborted or committed elsewhere meanwhile leave it, and the rest is written anew.
+ */
+export class Committer {
+  constructor(private readonly deps: CommitterDeps) {}
+
+  /**
+   * @returns what landed (perhaps less than was selected); `result` is undefined when no rows were left to write
+   * @throws TicklakeError when no repetition can mend it. Nothing was committed then, unless the code is COMMIT_UNKNOWN
+   */
+  async commit(selection: Selection): Promise<{ result?: Omit<CommitResult, "duplicates">; landed: Selection }> {
+    const { open, options, now } = this.deps;
+    const began = now();
+    const { schema, spec } = open;
+    const taken: Taken = { batch: open.columns.take(selection.ranges), ranges: selection.ranges, schema, spec };
+    for (let left = selection; ;) {
+      if (left.rows === 0) return { landed: left };
+      const files = await this.#write(taken, left);
+      try {
+        const outcome = await this.#append(left, files);
+        return {
+          landed: left,
+          result: {
+            table: open.name, snapshotId: String(outcome.snapshotId), sequenceNumber: outcome.sequenceNumber, rows: left.rows, files: files.length,
+            bytes: files.reduce((sum, file) => sum + file.fileSizeInBytes, 0), ms: Math.round(now() - began), conflicts: outcome.conflicts,
+          },
+        };
+      } catch (caught) {
+        const error = asTicklakeError(caught);
+        // Only where it is certain that no snapshot names them: files of an unknown commit are never deleted.
+        if (error.kind !== "unknown-outcome") await this.#discard(files);
+        if (error.code !== "DELIVERY_ABORTED" && error.code !== "WATERMARK_MOVED") throw error;
+        left = left.reduce(options.exactlyOnce ? open.marks : new Map(), this.deps.duplicate);
+      }
+    }
+  }
+
+  async #write(taken: Taken, selection: Selection): Promise<DataFile[]> {
+    const { options, encoder, signal, onRetry } = this.deps;
+    const batch = pickRows(taken, selection.ranges);
+    const encoded = await retrying(() => encoder.encode({ batch, schema: taken.schema, spec: taken.spec, codec: options.codec }), { signal, onRetry });
+    const files: DataFile[] = [];
+    for (const file of encoded) files.push(await this.#writeFile(file, taken.spec["spec-id"]));
+    return files;
+  }
+
+  #writeFile(encoded: EncodedFile, specId: number): Promise<DataFile> {
+    const { open, signal, onRetry } = this.deps;
+    return retrying(async () => {
+      const { bytes, partitionPath, ...metrics } = encoded;
+      // A fresh name for each attempt: one that failed half-way may have left something under the old one.
+      const filePath = joinLocation(open.dataLocation, ...(partitionPath ? [partitionPath] : []), `${randomUUID()}.parquet`);
+      await open.io.write(filePath, bytes);
+      return { ...metrics, filePath, specId };
+    }, { signal, onRetry });
+  }
+
+  #append(selection: Selection, files: DataFile[]): ReturnType<typeof append> {
+    const { open, options, signal, onRetry } = this.deps;
+    return retrying(() => append(open.table, {
+      files, signal,
+      ...(options.exactlyOnce ? { watermarks: selection.watermarks(options.writerId) } : {}),
+      checkBase: (base) => {
+        open.follow(base);
+        selection.check(options.exactlyOnce ? open.marks : new Map());
+      },
+    }), { signal, onRetry });
+  }
+
+  async #discard(files: readonly DataFile[]): Promise<void> {
+    for (const { filePath } of files) {
+      // What stays behind is an orphan: harmless, and removed by remove-orphan-files.
+      await this.deps.open.io.delete(filePath).catch(() => undefined);
+    }
+  }
+}
+
+/** The rows of a batch that have these numbers; the batch itself when that is all of it. */
+function pickRows(taken: Taken, wanted: readonly Range[]): ColumnBatch {
+  const runs: number[] = [];
+  let position = 0, next = 0, rows = 0;
+  for (const [from, to] of taken.ranges) {
+    for (; next < wanted.length && wanted[next]![0] < to; next++) {
+      const [first, end] = wanted[next]!;
+      runs.push(position + first - from, position + end - from);
+      rows += end - first;
+    }
+    position += to - from;
+  }
+  if (rows === taken.batch.rows) return taken.batch;
+  const leaves = leafColumns(taken.schema);
+  const columns = taken.batch.columns.map((column, i) => sliceColumn(column, rowIndex(column, leaves[i]!, taken.batch.rows), runs));
+  return { rows, columns, bytes: Math.ceil((taken.batch.bytes * rows) / Math.max(1, taken.batch.rows)) };
+}

@@ -1,0 +1,310 @@
+import type { Part, SinkHandle } from "../../delivery/types";
+import { asTicklakeError, TicklakeError } from "../../errors";
+import { compareWithMark } from "./marks";
+import type { Rows } from "./payload";
+import { isBelow, Selection, straddles, type Entry } from "./selection";
+import { Committer, type CommitResult } from "./committer";
+import { OpenTable, type OpenOptions } from "./open-table";
+import type { SinkOptions } from "./options";
+import type { EncoderPool } from "../parquet/pool";
+import { pause } from "../../retry";
+import { retrying } from "./retrying";
+
+/** What a table's sink tells its owner. */
+export interface TableSinkEvents {
+  /** A commit landed; `parts` are completed right after this returns. */
+  committed(result: CommitResult, parts: readonly Part[]): void;
+  /** A message that is in the table already (watermark); it is completed right after this returns. */
+  duplicate(rows: number, part: Part): void;
+  /** A row that does not fit. Called while its message is being taken, before that is parked. */
+  rejected(row: unknown, reason: string, part: Part): void;
+  /** Something that a repetition can mend: tried again after `waitMs`. */
+  retrying(error: TicklakeError, waitMs: number): void;
+  /** Messages were failed; nothing changes until somebody acts. */
+  failed(error: TicklakeError): void;
+  /** Something that the user should know, once. */
+  warn(message: string): void;
+  /** Counts or state changed (for the status). */
+  changed(): void;
+}
+
+export interface TableSinkDeps extends OpenOptions {
+  readonly options: SinkOptions;
+  readonly encoder: EncoderPool;
+  readonly ledger: SinkHandle;
+  readonly events: TableSinkEvents;
+  readonly now?: () => number;
+}
+
+/** Rows without delivery that may wait, as a multiple of a commit's bounds: nothing upstream slows them down. */
+const UNPROTECTED_COMMITS = 4;
+
+/**
+ * Appends to one table in micro-batches. Rows become columns as they arrive; a commit takes what is settled, when
+ * the interval has passed, rows or bytes reach their bound, a source is under pressure, or on `flush`. While one commit is
+ * written the next rows accumulate.
+ */
+export class TableSink {
+  readonly #deps: TableSinkDeps;
+  readonly #now: () => number;
+  readonly #stop = new AbortController();
+  #open: OpenTable | undefined;
+  #opening = false;
+  /** Messages that came before the table was open. */
+  #backlog: { rows: Rows; part: Part }[] = [];
+  /** Parked and not in a commit, oldest first. */
+  readonly #entries = new Map<Part, Entry>();
+  #unprotectedRows = 0;
+  #duplicates = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** A commit is due (as soon as something is settled). */
+  #wanted = false;
+  /** Something changed since the pump last looked. */
+  #nudged = false;
+  #pumping: Promise<void> | undefined;
+  #closing = false;
+  readonly #unknownFields = new Set<string>();
+
+  constructor(deps: TableSinkDeps) {
+    this.#deps = deps;
+    this.#now = deps.now ?? Date.now;
+  }
+
+  /** Rows that wait for a commit. */
+  get waiting(): number {
+    return (this.#open?.columns.rows ?? 0) + this.#backlog.reduce((sum, { rows }) => sum + rows.length, 0);
+  }
+
+  /** Takes a message's rows. Completes, parks or fails the part; never throws. */
+  add(rows: Rows, part: Part): void {
+    if (part.state !== "held") return;
+    if (this.#closing) { part.fail(new TicklakeError("STOPPED", "The node is stopping; these rows were not written.")); return; }
+    if (part.deliveries.length === 0 && this.#unprotectedRows > 0 && this.#unprotectedRows + rows.length > UNPROTECTED_COMMITS * this.#deps.options.maxRows) {
+      part.fail(new TicklakeError("STORAGE_FAILED", `${this.#unprotectedRows} rows without delivery wait for ${this.#deps.options.table} already and more are refused: commits do not keep up or the storage is away (see the status).`));
+      return;
+    }
+    if (part.deliveries.length === 0) this.#unprotectedRows += rows.length;
+    if (this.#open) this.#accept(this.#open, rows, part);
+    else {
+      this.#backlog.push({ rows, part });
+      void this.#openTable();
+    }
+  }
+
+  /** Commits what is settled now; resolves when that is done. */
+  async flush(): Promise<void> {
+    this.#want();
+    while (this.#pumping) await this.#pumping;
+  }
+
+  /** The ledger: something became committable. */
+  settled(): void {
+    if (this.#wanted || this.#overBound()) this.#want();
+  }
+
+  /** The ledger: a source is at its bound. */
+  pressure(): void {
+    if (this.#entries.size > 0) this.#want();
+  }
+
+  /** The ledger: these were aborted; their rows go (those in a commit under way are looked after there). */
+  aborted(parts: readonly Part[]): void {
+    const gone = new Set(parts);
+    this.#backlog = this.#backlog.filter(({ part }) => !gone.has(part));
+    const ranges: [number, number][] = [];
+    for (const part of parts) {
+      const entry = this.#entries.get(part);
+      if (!entry) continue;
+      this.#entries.delete(part);
+      if (entry.to > entry.from) ranges.push([entry.from, entry.to]);
+    }
+    if (ranges.length > 0) this.#open?.columns.drop(ranges.sort((a, b) => a[0] - b[0]));
+    this.#deps.events.changed();
+  }
+
+  /**
+   * Commits what is settled, within `timeoutMs`, and fails the rest.
+   */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closing = true;
+    clearTimeout(this.#timer);
+    if (this.#open) {
+      const over = new AbortController();
+      await Promise.race([this.flush().finally(() => over.abort()), pause(timeoutMs, over.signal)]);
+    }
+    this.#stop.abort();
+    const stopped = new TicklakeError("STOPPED", "The node stopped before these rows were committed.");
+    for (const part of [...this.#backlog.map((b) => b.part), ...this.#entries.keys()]) {
+      if (part.deliveries.length === 0 && (part.state === "held" || part.state === "parked")) part.fail(stopped);
+    }
+    this.#deps.ledger.close();
+  }
+
+  async #openTable(): Promise<void> {
+    if (this.#opening) return;
+    this.#opening = true;
+    const { events } = this.#deps;
+    try {
+      const sample = this.#backlog[0]?.rows ?? [];
+      const open = await retrying(() => OpenTable.open(this.#deps, sample), { signal: this.#stop.signal, onRetry: events.retrying });
+      this.#open = open;
+      for (const { rows, part } of this.#backlog.splice(0)) if (part.state === "held") this.#accept(open, rows, part);
+    } catch (caught) {
+      const error = asTicklakeError(caught);
+      const parts = this.#backlog.splice(0).map((b) => b.part);
+      this.#unprotectedRows = 0;
+      events.failed(error);
+      for (const part of parts) if (part.state === "held") part.fail(error);
+    } finally {
+      this.#opening = false;
+      if (this.#backlog.length > 0 && !this.#stop.signal.aborted) void this.#openTable();
+    }
+  }
+
+  #accept(open: OpenTable, rows: Rows, part: Part): void {
+    const { options, events } = this.#deps;
+    if (options.exactlyOnce && this.#known(open, rows, part)) return;
+    this.#nameUnknownFields(open, rows);
+    let refused = 0;
+    const { from, to } = open.columns.append(this.#withoutForeign(open, rows, part), (row, _index, reason) => { refused++; events.rejected(row, reason, part); });
+    if (part.deliveries.length === 0) this.#unprotectedRows -= refused;
+    this.#entries.set(part, { part, from, to, arrivedAt: this.#now() });
+    part.park();
+    if (this.#overBound()) this.#want();
+    else this.#schedule();
+    events.changed();
+  }
+
+  /** Looks the message up in the table's watermarks; true when it needs no writing (or must come again in two pieces). */
+  #known(open: OpenTable, rows: Rows, part: Part): boolean {
+    if (isBelow(part, open.marks)) {
+      this.#duplicate(rows.length, part);
+      return true;
+    }
+    for (const delivery of part.deliveries) {
+      const place = delivery.lineage ? compareWithMark(delivery.lineage, open.marks) : "new";
+      if (place === "new") continue;
+      if (part.deliveries.length === 1 && typeof place === "bigint") { part.fail(straddles(place), { cutAt: place }); return true; }
+      this.#deps.events.warn(`A message joined from several batches is in ${open.name} in part. It is written whole: joining across batches is at least once after a restart.`);
+      break;
+    }
+    return false;
+  }
+
+  #duplicate(rows: number, part: Part): void {
+    this.#duplicates += rows;
+    this.#deps.events.duplicate(rows, part);
+    part.done();
+  }
+
+  #withoutForeign(open: OpenTable, rows: Rows, part: Part): Rows {
+    if (!rows.some((row) => open.foreign(row) !== undefined)) return rows;
+    return rows.filter((row) => {
+      const reason = open.foreign(row);
+      if (reason === undefined) return true;
+      if (part.deliveries.length === 0) this.#unprotectedRows--;
+      this.#deps.events.rejected(row, reason, part);
+      return false;
+    });
+  }
+
+  #nameUnknownFields(open: OpenTable, rows: Rows): void {
+    // One look a message: a field that is missing in the table is missing in all of its rows.
+    for (const field of open.unknownFields(rows[0])) {
+      if (this.#unknownFields.has(field)) continue;
+      this.#unknownFields.add(field);
+      this.#deps.events.warn(`Field "${field}" is not written: ${open.name} has no such column (it has ${open.columnNames.join(", ")}).`);
+    }
+  }
+
+  #overBound(): boolean {
+    const { options } = this.#deps;
+    const columns = this.#open?.columns;
+    return columns !== undefined && (columns.rows >= options.maxRows || columns.bytes >= options.maxBytes);
+  }
+
+  /** Arms the timer for the oldest row that waits: the interval is its longest wait. */
+  #schedule(): void {
+    if (this.#timer || this.#closing) return;
+    const oldest = this.#entries.values().next().value;
+    if (!oldest) return;
+    const wait = Math.max(0, oldest.arrivedAt + this.#deps.options.commitIntervalMs - this.#now());
+    this.#timer = setTimeout(() => { this.#timer = undefined; this.#want(); }, wait);
+  }
+
+  #want(): void {
+    this.#wanted = true;
+    this.#nudged = true;
+    this.#pumping ??= this.#pump().finally(() => {
+      this.#pumping = undefined;
+      if (this.#nudged && this.#open) this.#want();
+      // A wish that arose while nothing was settled waits for `settled`.
+      else if (!this.#wanted) this.#schedule();
+    });
+  }
+
+  async #pump(): Promise<void> {
+    // Later in the same turn more may park: let the turn end first, so that it goes into the same commit.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#wanted && this.#open && !this.#stop.signal.aborted) {
+      this.#nudged = false;
+      const selection = this.#select();
+      if (!selection) {
+        this.#wanted = this.#entries.size > 0;
+        return;
+      }
+      this.#wanted = false;
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      await this.#commit(this.#open, selection);
+      if (this.#overBound()) this.#wanted = true;
+    }
+  }
+
+  /** What may be committed now: settled runs, and all that has no delivery. */
+  #select(): Selection | undefined {
+    const runs = this.#deps.ledger.take();
+    const entries: Entry[] = [];
+    for (const part of new Set(runs.flatMap((run) => run.parts))) {
+      const entry = this.#entries.get(part);
+      if (entry) entries.push(entry);
+    }
+    for (const entry of this.#entries.values()) if (entry.part.deliveries.length === 0) entries.push(entry);
+    for (const { part } of entries) this.#entries.delete(part);
+    return runs.length === 0 && entries.length === 0 ? undefined : Selection.of(runs, entries);
+  }
+
+  async #commit(open: OpenTable, selection: Selection): Promise<void> {
+    const { ledger, events, options } = this.#deps;
+    for (const { part, from, to } of selection.entries) if (part.deliveries.length === 0) this.#unprotectedRows -= to - from;
+    const committer = new Committer({
+      open, options, encoder: this.#deps.encoder, signal: this.#stop.signal, now: this.#now, onRetry: events.retrying,
+      duplicate: ({ part, from, to }) => this.#duplicate(to - from, part),
+    });
+    try {
+      const { result, landed } = await committer.commit(selection);
+      ledger.committed(landed.runs);
+      ledger.giveBack(selection.runs.filter((run) => !landed.runs.includes(run)));
+      if (result) {
+        events.committed({ ...result, duplicates: this.#duplicates }, landed.parts);
+        this.#duplicates = 0;
+      }
+      for (const part of landed.parts) part.done();
+      if (open.followLayout()) this.#unknownFields.clear();
+    } catch (caught) {
+      const error = asTicklakeError(caught);
+      const parts = [...selection.parts];
+      if (error.code === "TABLE_REPLACED") {
+        // What waits was laid out for the old table: it comes again, or fails where nobody can send it again.
+        for (const part of this.#entries.keys()) parts.push(part);
+        this.#entries.clear();
+        this.#unprotectedRows = 0;
+        this.#open = undefined;
+      }
+      if (!this.#stop.signal.aborted) events.failed(error);
+      ledger.giveBack(selection.runs);
+      for (const part of parts) if (part.state === "taken" || part.state === "parked") part.fail(error);
+    }
+    events.changed();
+  }
+}

@@ -1,0 +1,24 @@
+/** Waiting between attempts, with clock and randomness injected. */
+
+export interface BackoffOptions {
+  readonly firstMs?: number;
+  readonly maxMs?: number;
+  readonly random?: () => number;
+}
+
+/** Full-jitter exponential back-off: attempt 1 waits up to `firstMs`, each further one up to twice as long, at most `maxMs`. At least a tenth of the bound, so that it never spins. */
+export function backoffMs(attempt: number, options: BackoffOptions = {}): number {
+  const { firstMs = 500, maxMs = 30_000, random = Math.random } = options;
+  const bound = Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 20));
+  return Math.round(bound * (0.1 + 0.9 * random()));
+}
+
+/** Resolves after `ms`, or at once when the signal aborts (never rejects: the caller looks at the signal). */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) { resolve(); return; }
+    const end = () => { clearTimeout(timer); signal?.removeEventListener("abort", end); resolve(); };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end, { once: true });
+  });
+}

@@ -1,0 +1,132 @@
+import type { Node, NodeAPI, NodeMessage } from "node-red";
+import type { Part } from "../../lib/delivery/types";
+import { asTicklakeError, TicklakeError } from "../../lib/errors";
+import { identifierText, parseIdentifier } from "../../lib/iceberg/catalog/identifier";
+import type { CommitResult } from "../../lib/iceberg/sink/committer";
+import { parseSinkOptions } from "../../lib/iceberg/sink/options";
+import { rowsOf } from "../../lib/iceberg/sink/payload";
+import { TableSink, type TableSinkEvents } from "../../lib/iceberg/sink/table-sink";
+import { catalogOf } from "../iceberg-catalog/catalogs";
+import { defineNode } from "../shared/define";
+import { openSink, withToken, type NodeSink } from "../shared/delivery";
+import { useEncoder } from "../shared/encoder";
+import { withTypedProperty } from "../shared/properties";
+import { StatusLine } from "../shared/status";
+import { SinkStatus } from "./sink-status";
+
+type Message = NodeMessage & { table?: unknown; delivery?: unknown; kafka?: unknown; _linkSource?: unknown[] };
+type Send = (msg: NodeMessage | (NodeMessage | null)[]) => void;
+
+/** What is remembered of a message until it is done: a link call wants a result of its own, a reject says where it came from. */
+interface Context { readonly msg: Message; readonly send: Send }
+
+interface Target { readonly sink: TableSink; readonly ledger: NodeSink }
+
+/** Node-RED gives `close` 15 s; what is settled is committed within this. */
+const CLOSE_MS = 12_000;
+
+export = (RED: NodeAPI): void => {
+  defineNode(RED, "iceberg-out", (node, config) => {
+    const options = parseSinkOptions(config, node.id);
+    const catalog = catalogOf(RED, config["catalog"]);
+    const encoder = useEncoder();
+    const status = new SinkStatus(new StatusLine(node));
+    const targets = new Map<string, Target>();
+    // Known as a sink from the start, before the first message says which tables there are.
+    const self = openSink(RED, node, {});
+    const contexts = new WeakMap<Part, Context>();
+
+    /** One side of the ledger and one accumulator per table: runs and watermarks are a table's own. */
+    function target(name: string): Target {
+      const identifier = parseIdentifier(name, catalog.name);
+      const table = identifierText(identifier);
+      let known = targets.get(table);
+      if (!known) {
+        const ledger: NodeSink = openSink(RED, node, {
+          settled: () => sink.settled(),
+          aborted: (parts) => sink.aborted(parts),
+          pressure: () => sink.pressure(),
+        }, table);
+        const sink: TableSink = new TableSink({
+          catalog, identifier, name: table, options, encoder: encoder.pool, ledger: ledger.handle, events: events(table, () => sink.waiting),
+        });
+        targets.set(table, known = { sink, ledger });
+      }
+      return known;
+    }
+
+    function events(table: string, waiting: () => number): TableSinkEvents {
+      return {
+        committed(result, parts) {
+          status.committed(table, result, waiting());
+          sendResults(node, result, parts.map((part) => contexts.get(part)));
+        },
+        duplicate(rows, part) {
+          const context = contexts.get(part);
+          if (context?.msg._linkSource) context.send(answer(context.msg, { table, rows: 0, duplicates: rows }));
+        },
+        rejected(row, reason, part) {
+          status.rejected();
+          const context = contexts.get(part);
+          if (!context) return;
+          const { msg } = context;
+          const source = msg.kafka ?? (msg.topic === undefined ? undefined : { topic: msg.topic });
+          context.send([null, withToken({ topic: table, payload: { reason, row, source } } as NodeMessage, msg)]);
+        },
+        retrying(error, waitMs) {
+          status.retrying(table, error, waitMs);
+          node.warn(`${table}: ${error.message} Next try in ${Math.ceil(waitMs / 1000)} s; nothing is lost.`);
+        },
+        failed: (error) => status.failed(table, error),
+        warn: (text) => node.warn(text),
+        changed: () => status.waiting(table, waiting()),
+      };
+    }
+
+    function take(msg: Message, table: unknown, send: Send, done: (error?: Error) => void): void {
+      const name = String(msg.table ?? table ?? "").trim();
+      if (name === "") throw new TicklakeError("TABLE_NAME_INVALID", "No table: set one in the dialog or in msg.table, such as db.flattened_stocks.");
+      const { sink, ledger } = target(name);
+      const rows = rowsOf(msg.payload);
+      const part = ledger.accept(msg, send, done);
+      if (part.state !== "held") return;
+      contexts.set(part, { msg, send });
+      sink.add(rows, part);
+    }
+
+    node.on("input", (message, send, done) => {
+      const msg = message as Message;
+      if (msg.payload === "flush") {
+        void Promise.all([...targets.values()].map(({ sink }) => sink.flush())).then(() => done(), done);
+        return;
+      }
+      withTypedProperty(RED, node, config, "table", msg, (error, table) => {
+        try {
+          if (error) throw error;
+          take(msg, table, send as Send, done);
+        } catch (caught) {
+          done(asTicklakeError(caught));
+        }
+      });
+    });
+
+    node.on("close", (done: () => void) => {
+      void Promise.all([...targets.values()].map(({ sink }) => sink.close(CLOSE_MS)))
+        .then(() => encoder.release())
+        .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
+        .then(() => { self.close(); status.end(); done(); });
+    });
+  });
+};
+
+/** One result per commit; messages that came by a link call each get theirs, so that every call returns. */
+function sendResults(node: Node, result: CommitResult, contexts: readonly (Context | undefined)[]): void {
+  const calls = contexts.filter((context) => context?.msg._linkSource !== undefined) as Context[];
+  if (calls.length < contexts.length) node.send({ topic: result.table, payload: result } as NodeMessage);
+  for (const { msg, send } of calls) send(answer(msg, result));
+}
+
+function answer(msg: Message, payload: unknown): NodeMessage {
+  const { delivery: _durable, ...rest } = msg;
+  return { ...rest, _linkSource: [...(msg._linkSource ?? [])], payload } as NodeMessage;
+}

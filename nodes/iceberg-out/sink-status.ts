@@ -1,0 +1,57 @@
+import type { TicklakeError } from "../../lib/errors";
+import type { CommitResult } from "../../lib/iceberg/sink/committer";
+import { short } from "../shared/define";
+import type { StatusLine } from "../shared/status";
+
+const number = (n: number): string => n.toLocaleString("en-US");
+
+/** What stands under an iceberg-out node: how much waits, what the last commit took, what is in the way. */
+export class SinkStatus {
+  #waiting = new Map<string, number>();
+  #rejected = 0;
+  #last: { rows: number; ms: number } | undefined;
+  #trouble: { table: string; show: () => void } | undefined;
+
+  constructor(private readonly line: StatusLine) {
+    line.idle("ready");
+  }
+
+  waiting(table: string, rows: number): void {
+    this.#waiting.set(table, rows);
+    this.#show();
+  }
+
+  rejected(): void { this.#rejected++; }
+
+  committed(table: string, result: CommitResult, waiting: number): void {
+    this.#last = result;
+    if (this.#trouble?.table === table) this.#trouble = undefined;
+    this.waiting(table, waiting);
+  }
+
+  retrying(table: string, error: TicklakeError, waitMs: number): void {
+    this.#trouble = { table, show: () => this.line.warn(short(`${error.code}, next try in ${Math.ceil(waitMs / 1000)} s, ${number(this.#total)} rows wait`)) };
+    this.#show();
+  }
+
+  failed(table: string, error: TicklakeError): void {
+    this.#trouble = { table, show: () => this.line.fail(short(`${error.code}: ${error.message}`)) };
+    this.#show();
+  }
+
+  end(): void { this.line.end(); }
+
+  get #total(): number {
+    let sum = 0;
+    for (const rows of this.#waiting.values()) sum += rows;
+    return sum;
+  }
+
+  #show(): void {
+    if (this.#trouble) { this.#trouble.show(); return; }
+    const texts = [`${number(this.#total)} rows wait`];
+    if (this.#last) texts.push(`last commit ${number(this.#last.rows)} in ${number(this.#last.ms)} ms`);
+    if (this.#rejected > 0) texts.push(`${number(this.#rejected)} rejected`);
+    this.line.ok(texts.join(" · "));
+  }
+}
