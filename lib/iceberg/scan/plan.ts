@@ -1,0 +1,200 @@
+/**
+ * Scan planning: which data files of a snapshot may hold rows that match a filter. Manifests are skipped by their
+ * partition summaries, files by their partition values and their column metrics. (Specification, "Scan Planning".)
+ */
+import { TicklakeError } from "../../errors";
+import type { FileIO } from "../io/types";
+import { readManifest, readManifestList } from "../manifests";
+import { partitionTypes } from "../partition-type";
+import { fieldById } from "../schema";
+import type { DataFile, ManifestEntry, ManifestFile, PartitionSpec, PartitionValue, PrimitiveType, Schema, Snapshot, TableMetadata } from "../types";
+import { bytesToBigint, deserializeValue } from "../values";
+import { type ColumnRange, mightMatch } from "./evaluate";
+import { bindPredicate, type BoundPredicate, type Literal, type Predicate } from "./predicate";
+import { metricsRange, type PartitionBounds, projectPartition } from "./projection";
+
+export interface ScanRequest {
+  io: FileIO;
+  metadata: TableMetadata;
+  /** Name of the table, for messages. */
+  name: string;
+  /** Undefined: the table has no snapshot yet, and the plan is empty. */
+  snapshot: Snapshot | undefined;
+  /** The schema whose columns the predicate names. */
+  schema: Schema;
+  predicate?: Predicate;
+  /** Keeps decoded manifests between scans (they never change). */
+  cache?: ManifestCache;
+}
+
+/** What a scan has to read. */
+export interface ScanPlan {
+  files: DataFile[];
+  /** Rows and bytes of those files. */
+  rows: number;
+  bytes: number;
+  filesScanned: number;
+  /** Live files of the snapshot that cannot hold a matching row. */
+  filesSkipped: number;
+  manifestsScanned: number;
+  manifestsSkipped: number;
+}
+
+/** Decoded manifests and manifest lists by location. Files of a table are immutable, so nothing in here goes stale. */
+export class ManifestCache {
+  private readonly lists = new Map<string, ManifestFile[]>();
+  private readonly manifests = new Map<string, ManifestEntry[]>();
+  private entries = 0;
+
+  /** @param maxEntries manifest entries kept at the most (about 1 kB each) */
+  constructor(private readonly maxEntries = 50_000) {}
+
+  async list(location: string, load: () => Promise<ManifestFile[]>): Promise<ManifestFile[]> {
+    const found = this.lists.get(location);
+    if (found) return found;
+    const list = await load();
+    this.lists.set(location, list);
+    if (this.lists.size > 20) this.lists.delete(this.lists.keys().next().value!);
+    return list;
+  }
+
+  async manifest(location: string, load: () => Promise<ManifestEntry[]>): Promise<ManifestEntry[]> {
+    const found = this.manifests.get(location);
+    if (found) {
+      // Put it last: the first ones of a Map are the ones least lately used.
+      this.manifests.delete(location);
+      this.manifests.set(location, found);
+      return found;
+    }
+    const entries = await load();
+    this.manifests.set(location, entries);
+    this.entries += entries.length;
+    for (const [oldest, dropped] of this.manifests) {
+      if (this.entries <= this.maxEntries || oldest === location) break;
+      this.manifests.delete(oldest);
+      this.entries -= dropped.length;
+    }
+    return entries;
+  }
+}
+
+/**
+ * Plans a scan.
+ *
+ * @throws TicklakeError TABLE_UNSUPPORTED for delete files and file formats that cannot be read (a table is never read wrong),
+ *   TABLE_CORRUPT for damaged manifests, SQL_INVALID for a predicate that does not fit the schema
+ */
+export async function planScan(request: ScanRequest): Promise<ScanPlan> {
+  const plan: ScanPlan = { files: [], rows: 0, bytes: 0, filesScanned: 0, filesSkipped: 0, manifestsScanned: 0, manifestsSkipped: 0 };
+  const predicate = bindPredicate(request.schema, request.predicate ?? { op: "true" });
+  const { snapshot, io, cache = new ManifestCache() } = request;
+  if (!snapshot) return plan;
+  const location = snapshot["manifest-list"] || `${request.metadata["table-uuid"]}/${snapshot["snapshot-id"]}`;
+  const manifests = await cache.list(location, () => readManifestList(io, snapshot));
+  const specs = new Map(request.metadata["partition-specs"].map((spec) => [spec["spec-id"], new SpecRanges(spec, request.metadata.schemas)]));
+
+  for (const manifest of manifests) {
+    if ((manifest.addedFiles ?? 1) + (manifest.existingFiles ?? 1) === 0) continue;
+    const spec = specs.get(manifest.specId);
+    if (!spec) throw new TicklakeError("TABLE_CORRUPT", `Table ${request.name}: manifest ${manifest.path} uses partition spec ${manifest.specId}, which the table does not have.`);
+    const counted = manifest.addedFiles !== undefined && manifest.existingFiles !== undefined;
+    if (manifest.content === 0 && counted && !mightMatch(predicate, (field) => spec.ofManifest(manifest, field))) {
+      plan.manifestsSkipped++;
+      plan.filesSkipped += manifest.addedFiles! + manifest.existingFiles!;
+      continue;
+    }
+    plan.manifestsScanned++;
+    const entries = await cache.manifest(manifest.path, () => readManifest(io, manifest, request.metadata));
+    for (const entry of entries) addFile(plan, entry, spec, predicate, request);
+  }
+  return plan;
+}
+
+function addFile(plan: ScanPlan, entry: ManifestEntry, spec: SpecRanges, predicate: BoundPredicate, request: ScanRequest): void {
+  if (entry.status === 2) return;
+  const file = entry.file;
+  if (file.content !== 0) {
+    const kind = file.content === 1 ? "position" : "equality";
+    throw new TicklakeError("TABLE_UNSUPPORTED", `Table ${request.name} has ${kind} delete files (${file.filePath}), which cannot be read yet: its rows would come out wrong. Compact it with the engine that deleted rows (Spark: CALL system.rewrite_data_files with delete-file-threshold 1), or write it copy-on-write.`);
+  }
+  if (file.fileFormat.toUpperCase() !== "PARQUET") {
+    throw new TicklakeError("TABLE_UNSUPPORTED", `Table ${request.name} has data files in ${file.fileFormat} (${file.filePath}); only Parquet can be read. Rewrite it with write.format.default=parquet.`);
+  }
+  const might = file.recordCount > 0 && mightMatch(predicate, (field) => {
+    const metrics = metricsRange(file, field, columnType(request.schema, field));
+    const ranges = spec.ofFile(file, field);
+    return metrics ? [...ranges, metrics] : ranges;
+  });
+  if (!might) {
+    plan.filesSkipped++;
+    return;
+  }
+  plan.files.push(file);
+  plan.filesScanned++;
+  plan.rows += file.recordCount;
+  plan.bytes += file.fileSizeInBytes;
+}
+
+function columnType(schema: Schema, field: number): PrimitiveType {
+  return fieldById(schema, field)!.field.type as PrimitiveType;
+}
+
+/** What partition values of one spec say of columns. */
+class SpecRanges {
+  /** Result type per partition field; undefined when its source column is gone from all schemas. */
+  private readonly results: readonly (PrimitiveType | undefined)[];
+  private readonly sources: readonly (PrimitiveType | undefined)[];
+
+  constructor(readonly spec: PartitionSpec, schemas: readonly Schema[]) {
+    // The newest schema has the widest type, and bounds of a narrower one read right by it.
+    this.results = partitionTypes(spec, [...schemas].reverse());
+    this.sources = spec.fields.map((field) => {
+      const found = schemas.map((schema) => fieldById(schema, field["source-id"])).filter((named) => named !== undefined);
+      const type = found.at(-1)?.field.type;
+      return typeof type === "string" ? type : undefined;
+    });
+  }
+
+  ofManifest(manifest: ManifestFile, field: number): ColumnRange[] {
+    return this.ranges(field, (index, result) => {
+      const summary = manifest.partitions?.[index];
+      if (!summary) return undefined;
+      return {
+        ...(summary.lowerBound ? { lower: deserializeValue(result, summary.lowerBound) } : {}),
+        ...(summary.upperBound ? { upper: deserializeValue(result, summary.upperBound) } : {}),
+        containsNull: summary.containsNull,
+        containsNaN: result === "float" || result === "double" ? (summary.containsNan ?? true) : false,
+      };
+    });
+  }
+
+  ofFile(file: DataFile, field: number): ColumnRange[] {
+    return this.ranges(field, (index, result) => {
+      const value = file.partition[index];
+      if (value === undefined) return undefined;
+      if (value === null) return { containsNull: true, containsNaN: false };
+      const literal = scalarOf(value, result);
+      if (typeof literal === "number" && Number.isNaN(literal)) return { containsNull: false, containsNaN: true };
+      return { lower: literal, upper: literal, containsNull: false, containsNaN: false };
+    });
+  }
+
+  private ranges(field: number, bounds: (index: number, result: PrimitiveType) => PartitionBounds | undefined): ColumnRange[] {
+    const ranges: ColumnRange[] = [];
+    this.spec.fields.forEach((partition, index) => {
+      const source = this.sources[index];
+      const result = this.results[index];
+      // void is null for every row, whatever the column holds.
+      if (partition["source-id"] !== field || !source || !result || source === "uuid" || partition.transform === "void") return;
+      const found = bounds(index, result);
+      if (found) ranges.push(projectPartition(partition, source, found));
+    });
+    return ranges;
+  }
+}
+
+/** A partition value as the evaluator compares it: decimals stand in manifests as bytes. */
+function scalarOf(value: Exclude<PartitionValue, null>, type: PrimitiveType): Literal {
+  if (value instanceof Uint8Array && type.startsWith("decimal")) return bytesToBigint(value);
+  return value;
+}

@@ -1,0 +1,139 @@
+/**
+ * DuckDB in this process, locked down: it reads files below the folders of the tables and nothing else, loads no
+ * extension, and its settings cannot be changed by a query.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
+import { TicklakeError } from "../errors";
+import { literal } from "./names";
+
+export interface DatabaseOptions {
+  /** Threads of the engine (2). */
+  threads?: number;
+  /** Memory of all queries together, as DuckDB writes it ("1GB"). Beyond it, sorts and aggregates go to the temporary folder. */
+  memoryLimit?: string;
+  /** Queries that run at a time (2); more wait. Each occupies one of Node's few I/O threads. */
+  concurrency?: number;
+}
+
+interface Opened { instance: DuckDBInstance; folders: ReadonlySet<string>; users: number; retired: boolean }
+
+/** Hands out connections. One engine serves all queries of a process; it is opened anew only when a table lies in a folder not seen before. */
+export class Database {
+  private opened: Promise<Opened> | undefined;
+  private temporary: string | undefined;
+  private closed = false;
+  private running = 0;
+  private readonly waiting: (() => void)[] = [];
+  /** Functions that give another value at each call: no constants. */
+  private volatile: ReadonlySet<string> | undefined;
+
+  constructor(private readonly options: DatabaseOptions = {}) {}
+
+  /** Waits for its turn, then runs `work` with a connection of its own that is closed afterwards. */
+  async use<T>(folders: readonly string[], signal: AbortSignal | undefined, work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    await this.turn(signal);
+    try {
+      const opened = await this.open(folders);
+      opened.users++;
+      let connection: DuckDBConnection | undefined;
+      const interrupt = (): void => connection?.interrupt();
+      try {
+        connection = await opened.instance.connect();
+        signal?.addEventListener("abort", interrupt, { once: true });
+        if (signal?.aborted) throw stopped();
+        return await work(connection);
+      } finally {
+        signal?.removeEventListener("abort", interrupt);
+        connection?.disconnectSync();
+        opened.users--;
+        retire(opened);
+      }
+    } finally {
+      this.running--;
+      this.waiting.shift()?.();
+    }
+  }
+
+  /** Names of functions whose calls are no constants. */
+  async volatileFunctions(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
+    if (!this.volatile) {
+      const reader = await connection.runAndReadAll("SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE stability = 'VOLATILE' OR function_type <> 'scalar'");
+      this.volatile = new Set(reader.getRows().map(([name]) => String(name)));
+    }
+    return this.volatile;
+  }
+
+  /** Closes the engine; queries under way end by their own signal. */
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const next of this.waiting.splice(0)) next();
+    const opened = await this.opened?.catch(() => undefined);
+    this.opened = undefined;
+    if (opened) {
+      opened.retired = true;
+      retire(opened);
+    }
+    if (this.temporary) await rm(this.temporary, { recursive: true, force: true }).catch(() => undefined);
+  }
+
+  private async turn(signal: AbortSignal | undefined): Promise<void> {
+    if (this.running >= (this.options.concurrency ?? 2)) await new Promise<void>((next) => this.waiting.push(next));
+    this.running++;
+    if (!this.closed && !signal?.aborted) return;
+    this.running--;
+    this.waiting.shift()?.();
+    throw stopped();
+  }
+
+  private async open(folders: readonly string[]): Promise<Opened> {
+    const before = await this.opened?.catch(() => undefined);
+    if (before && folders.every((folder) => before.folders.has(folder))) return before;
+    // Several queries may come here at once: each opening builds on the one before it.
+    const chain = this.opened;
+    const next = (async () => {
+      const previous = await chain?.catch(() => undefined);
+      if (previous && folders.every((folder) => previous.folders.has(folder))) return previous;
+      const opened = await this.start(new Set([...(previous?.folders ?? []), ...folders]));
+      if (previous) {
+        previous.retired = true;
+        retire(previous);
+      }
+      return opened;
+    })();
+    this.opened = next;
+    return next;
+  }
+
+  private async start(folders: ReadonlySet<string>): Promise<Opened> {
+    this.temporary ??= await mkdtemp(join(tmpdir(), "ticklake-sql-"));
+    const instance = await DuckDBInstance.create(":memory:", {
+      threads: String(this.options.threads ?? 2),
+      memory_limit: this.options.memoryLimit ?? "1GB",
+      temp_directory: this.temporary,
+      autoinstall_known_extensions: "false",
+      autoload_known_extensions: "false",
+      errors_as_json: "true",
+    });
+    const connection = await instance.connect();
+    for (const setting of [
+      "GLOBAL TimeZone = 'UTC'",
+      "GLOBAL parquet_metadata_cache = true",
+      `allowed_directories = [${[...folders].map(literal).join(", ")}]`,
+      "enable_external_access = false",
+      "lock_configuration = true",
+    ]) await connection.run(`SET ${setting}`);
+    connection.disconnectSync();
+    return { instance, folders, users: 0, retired: false };
+  }
+}
+
+function retire(opened: Opened): void {
+  if (opened.retired && opened.users === 0) opened.instance.closeSync();
+}
+
+function stopped(): TicklakeError {
+  return new TicklakeError("STOPPED", "The query was stopped because its node is being closed or replaced.");
+}
