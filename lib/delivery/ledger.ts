@@ -102,6 +102,9 @@ export class Ledger implements PartOwner {
   /** Runs what is judged in a later turn now (before a decision that rests on it). */
   judge(): void { this.settlement.judge(); }
 
+  /** Whether a token stands for a delivery that failed, so that what it brought is read again. False while it is open, when it was delivered, and for what is no token. */
+  wasAborted(token: unknown): boolean { return this.settlement.find(token) === "aborted"; }
+
   // ---- sinks ---------------------------------------------------------------------------------------------------
 
   /** Opens a sink: a node that parks parts until their data is durable. `id` is its node id; a node with several sinks (one per table) gives each an id of its own, and `node`. */

@@ -115,3 +115,8 @@ export function withToken<M extends NodeMessage>(msg: M, from: NodeMessage): M {
   if (msg._msgid === undefined && from._msgid !== undefined) msg._msgid = from._msgid;
   return msg;
 }
+
+/** Whether the delivery of a token (`msg.delivery`) has failed, so that what it brought comes again: for nodes that remember what they saw. */
+export function deliveryFailed(RED: NodeAPI, token: unknown): boolean {
+  return deliveryRuntime(RED).ledger.wasAborted(token);
+}
