@@ -1,0 +1,45 @@
+/**
+ * What the "test connection" button of a catalog tells.
+ */
+import { constants } from "node:fs";
+import { access, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { asTicklakeError } from "../../errors";
+import { localPath } from "../io/local";
+import { listAllTables, type openCatalog } from "./open";
+
+/** `message` is for people. */
+export interface ConnectionTest { ok: boolean; message: string }
+
+/** Opens the catalog and looks whether its folder can be used. Changes nothing. */
+export async function testCatalog(open: () => ReturnType<typeof openCatalog>): Promise<ConnectionTest> {
+  try {
+    const catalog = open();
+    const folder = localPath(catalog.root);
+    const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
+    if (!found) {
+      const parent = await existingParent(folder);
+      await access(parent, constants.W_OK);
+      return { ok: true, message: `${folder} is not there yet. It is made with the first table.` };
+    }
+    if (!found.isDirectory()) return { ok: false, message: `${folder} is a file. Choose a folder.` };
+    await access(folder, constants.R_OK | constants.X_OK);
+    const tables = await listAllTables(catalog, 100);
+    const writable = await access(folder, constants.W_OK).then(() => true, () => false);
+    const some = tables.slice(0, 3).join(", ") + (tables.length > 3 ? ", …" : "");
+    return { ok: true, message: `${folder}: ${tables.length === 0 ? "no table yet" : `${tables.length === 100 ? "100 or more" : tables.length} table${tables.length === 1 ? "" : "s"} (${some})`}${writable ? "" : "; read only"}.` };
+  } catch (caught) {
+    const code = (caught as NodeJS.ErrnoException).code;
+    if (code === "EACCES" || code === "EPERM") return { ok: false, message: `Node-RED may not use that folder (${code}). Give its user access, or choose another.` };
+    return { ok: false, message: asTicklakeError(caught, "CATALOG_INVALID").message };
+  }
+}
+
+async function existingParent(folder: string): Promise<string> {
+  const parent = dirname(folder);
+  if (parent === folder) return folder;
+  return stat(parent).then(() => parent, () => existingParent(parent));
+}
