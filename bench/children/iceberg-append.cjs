@@ -8,6 +8,7 @@ const { join } = require("node:path");
 
 const lib = (path) => require(join(__dirname, "../../dist/lib", path));
 const { HadoopCatalog } = lib("iceberg/catalog/hadoop");
+const { LocalFileIO } = lib("iceberg/io/local");
 const { EncoderPool } = lib("iceberg/parquet/pool");
 const { TableSink } = lib("iceberg/sink/table-sink");
 const { parseSinkOptions } = lib("iceberg/sink/options");
@@ -41,7 +42,7 @@ async function main() {
   const totals = { rows: 0, commits: 0, files: 0 };
   const nothing = () => undefined;
   const sink = new TableSink({
-    catalog: new HadoopCatalog({ name: "local", warehouse }), identifier: { namespace: ["db"], name: "trades" }, name: "db.trades", options, encoder, ledger,
+    catalog: new HadoopCatalog({ name: "local", warehouse, io: new LocalFileIO() }), identifier: { namespace: ["db"], name: "trades" }, name: "db.trades", options, encoder, ledger,
     events: { committed: (r) => { totals.rows += r.rows; totals.commits++; totals.files += r.files; }, duplicate: nothing, changed: nothing, warn: console.error,
       rejected: (row, reason) => { throw new Error(reason); }, retrying: (e) => console.error(e), failed: (e) => { throw e; } },
   });

@@ -64,6 +64,7 @@ export class Committer {
       const files = await this.#write(taken, left);
       try {
         const outcome = await this.#append(left, files);
+        open.follow(outcome.state);
         return {
           landed: left,
           result: {

@@ -294,8 +294,8 @@ export class TableSink {
     } catch (caught) {
       const error = asTicklakeError(caught);
       const parts = [...selection.parts];
-      if (error.code === "TABLE_REPLACED") {
-        // What waits was laid out for the old table: it comes again, or fails where nobody can send it again.
+      if (error.code === "TABLE_REPLACED" || error.code === "PARTITION_SPEC_INVALID") {
+        // What waits was laid out for a table that is no more: it comes again, or fails where nobody can send it again.
         for (const part of this.#entries.keys()) parts.push(part);
         this.#entries.clear();
         this.#unprotectedRows = 0;
