@@ -26,6 +26,8 @@ const SUSPECT_MS = 5000;
 interface NodeTurn {
   readonly sent: { part: PartRecord; message: Message }[];
   readonly completed: Set<Entry>;
+  /** Parts closed: what is sent after `done` in the same turn was made from them. */
+  readonly closed: PartRecord[];
   /** A part of an aborted delivery was completed. */
   aborted: boolean;
 }
@@ -173,15 +175,18 @@ export class Traffic {
   /** What a message without a live token takes over from the parts of the node that sends it. */
   private inherited(message: Message, node: string, aborted: boolean): Origin | undefined {
     const held = this.held.get(node);
-    if (!held) return undefined;
-    const same = held.withMsgid(message._msgid);
+    const closed = this.turns.get(node)?.closed ?? [];
+    if (!held && closed.length === 0) return undefined;
+    const same = [...(held?.withMsgid(message._msgid) ?? []), ...closed.filter((part) => part.msgid === message._msgid)];
     const groups = liveGroups(same);
     if (groups.length > 0) return { groups };
     if (same.length > 0) return { aborted: same[0]!.token };
     if (aborted) return undefined;
-    const all = held.groups();
+    const all = held?.groups() ?? [];
     if (all.length > 0) return { groups: all };
-    const ghost = held.ghost();
+    const last = liveGroups(closed);
+    if (last.length > 0) return { groups: last };
+    const ghost = held?.ghost() ?? closed[0];
     return ghost ? { aborted: ghost.token } : undefined;
   }
 
@@ -253,6 +258,7 @@ export class Traffic {
   private close(part: PartRecord, state: "done" | "failed" | "dropped"): void {
     part.state = state;
     part.closedTurn = this.ownTurn;
+    if (state !== "failed") this.nodeTurn(part.node).closed.push(part);
     const held = this.held.get(part.node);
     if (!held) return;
     held.delete(part);
@@ -287,7 +293,7 @@ export class Traffic {
 
   private nodeTurn(node: string): NodeTurn {
     let turn = this.turns.get(node);
-    if (!turn) this.turns.set(node, turn = { sent: [], completed: new Set(), aborted: false });
+    if (!turn) this.turns.set(node, turn = { sent: [], completed: new Set(), closed: [], aborted: false });
     return turn;
   }
 
@@ -295,30 +301,40 @@ export class Traffic {
   private endTurn(): void {
     this.ownTurn++;
     if (this.turns.size === 0) return;
-    for (const turn of this.turns.values()) {
+    for (const [node, turn] of this.turns) {
       if (turn.sent.length === 0 || (turn.completed.size === 0 && !turn.aborted)) continue;
-      const ties = new Map<Group, Group>();
-      for (const { part, message } of turn.sent) {
-        const group = part.group;
-        if (!group) continue;
-        if (turn.aborted) {
-          this.settlement.failLater(undefined, group.entries, new TicklakeError("DELIVERY_ABORTED", `${this.settlement.nameOf(part.from ?? "")} joined a batch with one that had failed.`), part.from === undefined ? {} : { node: part.from });
-          continue;
-        }
-        const own = new Set(group.entries);
-        const others = [...turn.completed].filter((entry) => entry.isOpen && !own.has(entry));
-        if (others.length === 0) continue;
-        let tie = ties.get(group);
-        if (!tie) ties.set(group, tie = this.tie([...group.entries, ...others]));
-        tie.add(part);
-        group.remove(part);
-        part.group = tie;
-        part.token = tie.token;
-        this.mark(message, part);
-        this.settlement.touchGroup(tie);
-      }
+      // A join that mixes a batch with one that had failed: its message is dropped, so the batch must be read again too.
+      if (turn.sent.some(({ part }) => !part.group)) this.mixed(node, [...turn.completed]);
+      if (turn.aborted) for (const { part } of turn.sent) this.mixed(node, part.group?.entries ?? []);
+      else this.tieAll(turn);
     }
     this.turns.clear();
+  }
+
+  private mixed(node: string, entries: readonly Entry[]): void {
+    if (entries.length === 0) return;
+    this.settlement.failLater(undefined, entries, new TicklakeError("DELIVERY_ABORTED", `${this.settlement.nameOf(node)} joined a batch with one that had failed. Both are read again.`), { node });
+  }
+
+  private tieAll(turn: NodeTurn): void {
+    const ties = new Map<Group, Group>();
+    for (const { part, message } of turn.sent) {
+      const group = part.group;
+      if (!group) continue;
+      let tie = ties.get(group);
+      if (!tie) {
+        const own = new Set(group.entries);
+        const others = [...turn.completed].filter((entry) => entry.isOpen && !own.has(entry));
+        ties.set(group, tie = others.length === 0 ? group : this.tie([...group.entries, ...others]));
+      }
+      if (tie === group) continue;
+      tie.add(part);
+      group.remove(part);
+      part.group = tie;
+      part.token = tie.token;
+      this.mark(message, part);
+      this.settlement.touchGroup(tie);
+    }
   }
 
   private tie(entries: readonly Entry[]): Group {
