@@ -37,6 +37,7 @@ const KINDS = {
   CATALOG_INVALID: "configuration",
   SQL_INVALID: "configuration",
   SQL_TOO_LARGE: "configuration",
+  SQL_BUSY: "retry",
   SNAPSHOT_NOT_FOUND: "configuration",
   STORAGE_DENIED: "configuration",
   STORAGE_FULL: "retry",

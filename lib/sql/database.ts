@@ -18,6 +18,9 @@ export interface DatabaseOptions {
   concurrency?: number;
 }
 
+/** Queries that wait at the most: a dashboard that asks faster than it is answered must not fill the memory. */
+const MAX_WAITING = 100;
+
 interface Opened { instance: DuckDBInstance; folders: ReadonlySet<string>; users: number; retired: boolean }
 
 /** Hands out connections. One engine serves all queries of a process; it is opened anew only when a table lies in a folder not seen before. */
@@ -80,6 +83,9 @@ export class Database {
   }
 
   private async turn(signal: AbortSignal | undefined): Promise<void> {
+    if (this.waiting.length >= MAX_WAITING) {
+      throw new TicklakeError("SQL_BUSY", `${MAX_WAITING} queries wait for their turn already. Send queries less often, or make them cheaper: fewer columns, a filter by time.`);
+    }
     if (this.running >= (this.options.concurrency ?? 2)) await new Promise<void>((next) => this.waiting.push(next));
     this.running++;
     if (!this.closed && !signal?.aborted) return;

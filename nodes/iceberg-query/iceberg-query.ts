@@ -1,0 +1,64 @@
+import type { Node, NodeAPI, NodeMessage } from "node-red";
+import { asTicklakeError } from "../../lib/errors";
+import type { QueryResult } from "../../lib/sql/engine";
+import { parseQuery, type QueryInput } from "../../lib/sql/options";
+import { catalogOf, deployedCatalogs } from "../iceberg-catalog/catalogs";
+import { adminEndpoint } from "../shared/admin";
+import { defineNode, short } from "../shared/define";
+import { typedProperty } from "../shared/properties";
+import { StatusLine } from "../shared/status";
+import { useEngine } from "./shared-engine";
+
+/** Rows that the dialog shows at the most. */
+const PREVIEW_ROWS = 200;
+
+export = (RED: NodeAPI): void => {
+  defineNode(RED, "iceberg-query", (node, config) => {
+    const catalog = catalogOf(RED, config["catalog"]);
+    const { engine, tables, release } = useEngine();
+    const status = new StatusLine(node);
+    const closing = new AbortController();
+    const running = new Set<Promise<unknown>>();
+
+    async function run(msg: NodeMessage): Promise<QueryResult> {
+      const query = parseQuery(await readInput(RED, node, config, msg));
+      return engine.query({ ...query, tables: tables.resolver(catalog, deployedCatalogs()), signal: closing.signal });
+    }
+
+    node.on("input", (msg, send, done) => {
+      const work = run(msg).then((result) => {
+        const { rows, columns, ...facts } = result;
+        status.ok(`${rows.length}${result.truncated ? "+" : ""} row${rows.length === 1 ? "" : "s"}, ${result.ms} ms`);
+        send({ ...msg, payload: rows, columns, iceberg: facts } as NodeMessage);
+        done();
+      }).catch((caught: unknown) => {
+        const error = asTicklakeError(caught, "SQL_INVALID");
+        if (!closing.signal.aborted) status.fail(short(`${error.code}: ${error.message}`));
+        done(error);
+      }).finally(() => running.delete(work));
+      running.add(work);
+    });
+
+    node.on("close", (done: () => void) => {
+      closing.abort();
+      void Promise.allSettled([...running]).then(release).then(() => { status.end(); done(); }, done);
+    });
+  });
+
+  // The "run" button of the dialog. For those who may edit flows: they could deploy the query as well.
+  adminEndpoint(RED, "post", "iceberg-query/run", "iceberg-query.write", async ({ body }) => {
+    const input = body as QueryInput & { catalog?: unknown };
+    const query = parseQuery(input);
+    const { engine, tables, release } = useEngine();
+    try {
+      return await engine.query({ ...query, maxRows: Math.min(query.maxRows ?? PREVIEW_ROWS, PREVIEW_ROWS), tables: tables.resolver(catalogOf(RED, input.catalog), deployedCatalogs()) });
+    } finally {
+      await release();
+    }
+  });
+};
+
+async function readInput(RED: NodeAPI, node: Node, config: object, msg: NodeMessage): Promise<QueryInput> {
+  const [sql, snapshotId, asOf, maxRows] = await Promise.all(["sql", "snapshotId", "asOf", "maxRows"].map((name) => typedProperty(RED, node, config, name, msg)));
+  return { sql, snapshotId, asOf, maxRows };
+}
