@@ -37,7 +37,11 @@ const META = avro.Type.forSchema({ type: "map", values: "bytes" });
 
 /** The record type of a raw schema. Longs are bigint, unions plain values (null or the value). */
 export function recordType(schema: AvroSchema): avro.Type {
-  return avro.Type.forSchema(schema as avro.Schema, { registry: { long: LONG as unknown as avro.Type }, wrapUnions: "never" as never, noAnonymousTypes: false });
+  return avro.Type.forSchema(schema as avro.Schema, {
+    wrapUnions: "never",
+    // A hook, not the registry: that one is not asked for longs with a logical type.
+    typeHook: (part: unknown) => (part === "long" || (part as { type?: unknown } | null)?.type === "long" ? (LONG as unknown as avro.Type) : undefined),
+  });
 }
 
 /**

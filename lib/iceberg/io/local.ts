@@ -104,8 +104,13 @@ export class LocalFileIO implements FileIO {
     const file = localPath(location);
     try {
       await this.#writeNew(file, bytes);
+    } catch (error) {
+      throw storageError(error, "write", file);
+    }
+    try {
       await this.#syncFolder(path.dirname(file));
     } catch (error) {
+      await fsp.unlink(file).catch(() => undefined);
       throw storageError(error, "write", file);
     }
   }
