@@ -93,7 +93,7 @@ function welcome(url) {
   say();
   say("  ticklake is running");
   say();
-  if (!headless) say(`    Editor     ${url}/`);
+  say(headless ? `    Server     ${url}   (headless: no editor)` : `    Editor     ${url}/`);
   if (dashboard) say(`    Dashboard  ${dashboard}`);
   say(`    Table      ${table}   (${existsSync(table) ? "goes on growing" : "first commit after a few seconds"})`);
   say();
@@ -101,12 +101,12 @@ function welcome(url) {
   say(`    duckdb -c "INSTALL iceberg; LOAD iceberg; SELECT S AS symbol, count(*) AS trades FROM iceberg_scan('${table}') GROUP BY 1"`);
   say(`    python -c "from pyiceberg.table import StaticTable; print(StaticTable.from_metadata('${table}').scan(limit=10).to_pandas())"`);
   say();
-  say("  Ctrl-C stops it; what has been read is written first.");
   if (!["127.0.0.1", "localhost", "::1"].includes(host) && !headless) {
-    say();
     say(`  ! The editor listens on ${host} without a password: whoever reaches it can run programs on this machine.`);
     say("  ! Use --headless, or put adminAuth into runtime/settings.js.");
+    say();
   }
+  say("  Ctrl-C stops it; what has been read is written first.");
   say();
 }
 
