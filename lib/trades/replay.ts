@@ -1,0 +1,421 @@
+import { asTicklakeError } from "../errors";
+import type { BatchSpec, Delivery, Failure } from "../delivery/types";
+import type { CsvFile, TradeSource } from "./csv";
+import { Outcome, prepareSource } from "./csv";
+import { BATCH_SPAN_MS, type PaceClock } from "./pace";
+import { BatchBuilder, Pass, type ReplayBatch, type ReplayPosition } from "./replay-batch";
+import type { ReplayConfig } from "./replay-config";
+import type { RawTrade } from "./types";
+
+/** Where batches go: a source of the delivery ledger. */
+export interface ReplayPort {
+  /** A batch may be sent now: flows run and there is room. */
+  ready(): boolean;
+  /** Resolves when that is so; rejects when aborted or closed. */
+  whenReady(signal: AbortSignal): Promise<void>;
+  /** Opens a delivery and sends. */
+  send(spec: BatchSpec<ReplayPosition>, batch: ReplayBatch): void;
+}
+
+/** What a failed delivery means: again after a pause, or stop until somebody resumes (delivery/policy). */
+export interface ReplayPolicy {
+  failed(failure: Failure<ReplayPosition>): { readonly action: "retry"; readonly delayMs: number } | { readonly action: "stop" };
+  /** A delivery succeeded, or somebody resumed. */
+  reset(): void;
+}
+
+export interface ReplayDeps {
+  port: ReplayPort;
+  policy: ReplayPolicy;
+  clock: PaceClock;
+  /** Folder of the sorted copies of files that are not in time order, and the most that one may take. */
+  tempDir: string;
+  maxSortBytes?: number;
+  /** Something changed that a status should show at once. */
+  changed?(): void;
+  /** onFailure `stop` gave up; the replay waits for `resume`. */
+  gaveUp?(error: Error): void;
+}
+
+/**
+ * `preparing`: header, order, sorting. `ending`: everything is sent, not everything delivered. `backing-off`: a
+ * delivery failed, reading again soon. `stopped`: given up until `resume`. `over`: done, stopped or failed for good.
+ */
+export type ReplayState = "preparing" | "running" | "paused" | "ending" | "backing-off" | "stopped" | "over";
+
+/** Counts of a replay. `trades` and `rejects` are of rows sent for the first time. */
+export interface ReplayStatistics {
+  readonly file: string;
+  readonly dialect?: string;
+  readonly state: ReplayState;
+  readonly outcome: "running" | "complete" | "stopped" | "failed";
+  readonly trades: number;
+  readonly rejects: number;
+  readonly batches: number;
+  /** Trades and rejects whose delivery is over. */
+  readonly deliveredRows: number;
+  readonly failedBatches: number;
+  readonly passes: number;
+  /** Share of the pass that was read, 0 to 1; while preparing, share of that. */
+  readonly progress: number;
+  readonly phase?: "checking" | "sorting";
+  /** Market time of the last trade sent, Unix ms as in the file. */
+  readonly marketTime?: number;
+  /** Ms until the next batch is due. */
+  readonly nextInMs?: number;
+  /** Waiting for room: the bound of undelivered records is reached. */
+  readonly blocked: boolean;
+}
+
+/** Work in one go before others get a turn, ms and trades. */
+const SLICE_MS = 6, SLICE_TRADES = 1000;
+/** Rows between two looks at the clock. */
+const LOOK_EVERY = 256;
+
+/** Ends an attempt at reading: a delivery failed, or the replay was stopped or closed. */
+class Interrupted extends Error {}
+
+/** Replays one file: reads, paces, sends, reads again what was not delivered. One instance per file. */
+export class Replay {
+  state: ReplayState = "preparing";
+  private outcome: ReplayStatistics["outcome"] = "running";
+  private readonly life = new AbortController();
+  /** Wakes whoever sleeps or waits, to look at the state again. */
+  private nap = new AbortController();
+  private attempt = 0;
+  private redo: { at: ReplayPosition; notBefore: number } | undefined;
+  private pausedAt: number | undefined;
+  private stopAt: { pass: Pass; offset: number } | undefined;
+  private stopping = false;
+  private gaveUp = false;
+  private outstanding = 0;
+  private pass: Pass;
+  /** How far trades were ever sent, to tell first sendings from repetitions. */
+  private sentTo = { pass: 0, offset: -1 };
+  private sentPosition: { pass: Pass; offset: number } | undefined;
+  private sliceStart = 0;
+  private sliceTrades = 0;
+  private readonly counts = { trades: 0, rejects: 0, batches: 0, deliveredRows: 0, failedBatches: 0 };
+  private dialect: string | undefined;
+  private phase: "checking" | "sorting" | undefined;
+  private progress = 0;
+  private marketTime: number | undefined;
+  private waitingUntil: number | undefined;
+  private blocked = false;
+
+  constructor(private readonly file: CsvFile, private readonly config: ReplayConfig, private readonly deps: ReplayDeps) {
+    this.pass = new Pass(1, config.pace, this);
+    this.sliceStart = deps.clock.now();
+  }
+
+  /**
+   * Replays until everything is delivered, or `stop`. Call it once.
+   *
+   * @throws TicklakeError FILE_*, CSV_*, CONFIG_INVALID, STORAGE_*; STOPPED after `close`
+   */
+  async run(): Promise<ReplayStatistics> {
+    let source: TradeSource | undefined;
+    try {
+      source = await this.prepare();
+      if (source) await this.replay(source);
+      this.outcome = this.stopping ? "stopped" : "complete";
+    } catch (error) {
+      this.outcome = "failed";
+      throw asTicklakeError(error, "FILE_UNREADABLE", `${this.file.name}: `);
+    } finally {
+      this.enter("over");
+      await source?.dispose();
+    }
+    return this.statistics();
+  }
+
+  pause(): void {
+    if (this.pausedAt !== undefined || this.stopping || this.state === "over" || this.state === "stopped") return;
+    this.pausedAt = this.deps.clock.now();
+    this.wake();
+  }
+
+  resume(): void {
+    if (this.gaveUp) {
+      this.gaveUp = false;
+      this.deps.policy.reset();
+    }
+    if (this.pausedAt !== undefined) this.pass.schedule.postpone(this.deps.clock.now() - this.pausedAt);
+    this.pausedAt = undefined;
+    this.wake();
+  }
+
+  /** Ends the replay: nothing further is read; what is under way is still delivered, again if need be. */
+  stop(): void {
+    if (this.stopping) return;
+    this.stopping = true;
+    this.pausedAt = undefined;
+    if (this.state === "preparing") this.life.abort(new Interrupted());
+    // Given up already: what failed is not tried again.
+    if (this.gaveUp) { this.gaveUp = false; this.redo = undefined; this.outstanding = 0; }
+    this.stopAt = this.sentPosition;
+    this.wake();
+  }
+
+  /** Ends without waiting (the node is being closed). `run` rejects or resolves soon after. */
+  close(): void {
+    this.stopping = true;
+    this.pausedAt = undefined;
+    this.gaveUp = false;
+    this.outstanding = 0;
+    this.stopAt = undefined;
+    this.redo = undefined;
+    this.life.abort(new Interrupted());
+    this.wake();
+  }
+
+  delivered(delivery: Delivery<ReplayPosition>): void {
+    // A replay that was given up leaves deliveries behind; they are not of this one.
+    if (delivery.context.pass.owner !== this || this.state === "over") return;
+    this.outstanding--;
+    this.counts.deliveredRows += delivery.records;
+    this.deps.policy.reset();
+    if (this.outstanding === 0) this.wake();
+  }
+
+  /** Deliveries were aborted: they are read again, from the first. */
+  failed(failure: Failure<ReplayPosition>): void {
+    const first = failure.aborted.find((delivery) => delivery.context.pass.owner === this);
+    if (!first || this.life.signal.aborted || this.state === "over") return;
+    this.outstanding -= failure.aborted.length;
+    this.counts.failedBatches += failure.aborted.length;
+    const decision = this.deps.policy.failed(failure);
+    this.redo = { at: first.context, notBefore: decision.action === "retry" ? this.deps.clock.now() + decision.delayMs : 0 };
+    this.attempt++;
+    if (decision.action === "stop") {
+      this.gaveUp = true;
+      this.deps.gaveUp?.(failure.error);
+    }
+    this.wake();
+  }
+
+  statistics(): ReplayStatistics {
+    const wait = this.waitingUntil === undefined ? undefined : this.waitingUntil - this.deps.clock.now();
+    return {
+      file: this.file.name, ...(this.dialect !== undefined && { dialect: this.dialect }),
+      state: this.pausedAt !== undefined && this.state !== "over" ? "paused" : this.state,
+      outcome: this.outcome, ...this.counts, passes: this.pass.number, progress: this.progress,
+      ...(this.phase && { phase: this.phase }),
+      ...(this.marketTime !== undefined && { marketTime: this.marketTime }),
+      ...(wait !== undefined && wait > 0 && { nextInMs: wait }),
+      blocked: this.blocked,
+    };
+  }
+
+  private async prepare(): Promise<TradeSource | undefined> {
+    const { config, deps } = this;
+    try {
+      const source = await prepareSource(this.file, {
+        ...config, order: config.order, tempDir: deps.tempDir, signal: this.life.signal,
+        ...(deps.maxSortBytes !== undefined && { maxSortBytes: deps.maxSortBytes }),
+        breathe: () => this.breathe(),
+        progress: (phase, share) => { this.phase = phase; this.progress = share; },
+      });
+      this.dialect = source.dialect;
+      return source;
+    } catch (error) {
+      if (error instanceof Interrupted && this.stopping) return undefined;
+      throw error;
+    } finally {
+      this.phase = undefined;
+      this.progress = 0;
+    }
+  }
+
+  private async replay(source: TradeSource): Promise<void> {
+    let at: ReplayPosition = { ...source.start, pass: this.pass, index: 0 };
+    for (;;) {
+      const attempt = this.attempt;
+      try {
+        for (;;) {
+          this.pass = at.pass;
+          await this.pump(source, at, attempt);
+          if (!this.config.loop || this.stopping || this.pass.trades === 0) break;
+          at = { ...source.start, pass: new Pass(this.pass.number + 1, this.config.pace, this), index: 0 };
+        }
+        this.enter("ending");
+        while (this.outstanding > 0) await this.change(attempt);
+        this.check(attempt);
+        return;
+      } catch (error) {
+        if (!(error instanceof Interrupted)) throw error;
+      }
+      const redo = await this.backOff();
+      if (!redo) return;
+      at = redo;
+    }
+  }
+
+  /** Waits until what failed may be read again; undefined when it is not to be. */
+  private async backOff(): Promise<ReplayPosition | undefined> {
+    while (this.redo && !this.life.signal.aborted) {
+      const wait = this.redo.notBefore - this.deps.clock.now();
+      if (!this.gaveUp && wait <= 0) {
+        const at = this.redo.at;
+        this.redo = undefined;
+        return at;
+      }
+      this.enter(this.gaveUp ? "stopped" : "backing-off");
+      if (this.gaveUp) await this.sleep(Infinity);
+      else await this.sleep(wait);
+    }
+    return undefined;
+  }
+
+  /** Sends the rest of a pass from `at` on. */
+  private async pump(source: TradeSource, at: ReplayPosition, attempt: number): Promise<void> {
+    const { config } = this;
+    const cursor = await source.open(at);
+    const pass = at.pass;
+    let index = at.index, batch = new BatchBuilder(at, config.batchSize), looks = 0;
+    pass.trades = index;
+    const flush = async (next: ReplayPosition, complete: boolean) => {
+      const done = batch;
+      batch = new BatchBuilder(next, config.batchSize);
+      await this.flush(done, next, cursor.progress, complete, attempt);
+    };
+    try {
+      this.enter("running");
+      for (;;) {
+        this.check(attempt);
+        const stopAt = this.stopAt;
+        const over = this.stopping && (!stopAt || stopAt.pass.number < pass.number || (stopAt.pass === pass && cursor.offset >= stopAt.offset));
+        const { offset, line, rows } = cursor;
+        const outcome = over ? Outcome.End : cursor.next();
+        if (outcome === Outcome.Trade) {
+          const trade = cursor.trade;
+          if (!pass.schedule.begun) this.begin(pass, trade);
+          const due = pass.schedule.due(trade.t, index);
+          if (!batch.takes(due) || this.isFarOff(pass, batch, due)) await flush({ offset, line, rows, pass, index }, false);
+          if (pass.shift !== 0) trade.t += pass.shift;
+          batch.add(trade, due);
+          pass.trades = ++index;
+        } else if (outcome === Outcome.Reject) {
+          const row = cursor.reject;
+          if (batch.full) await flush({ offset, line, rows, pass, index }, false);
+          batch.reject(row);
+        } else if (outcome === Outcome.Need) {
+          await cursor.fill();
+          await this.breathe();
+        } else {
+          const end = { offset: cursor.offset, line: cursor.line, rows: cursor.rows, pass, index };
+          if (!over || batch.count > 0) await flush(end, !over);
+          return;
+        }
+        if (++looks % LOOK_EVERY === 0) await this.breathe();
+      }
+    } finally {
+      await cursor.close();
+    }
+  }
+
+  private begin(pass: Pass, trade: RawTrade): void {
+    const now = this.deps.clock.now();
+    pass.schedule.begin(now, trade.t);
+    if (this.config.timeShift === "now") pass.shift = Math.round(now) - trade.t;
+  }
+
+  /** Rejects need not wait for a trade that is due much later. */
+  private isFarOff(pass: Pass, batch: BatchBuilder, due: number): boolean {
+    return batch.rejects.length > 0 && batch.trades.length === 0 && pass.schedule.timed && pass.schedule.wait(due, this.deps.clock.now()) > BATCH_SPAN_MS;
+  }
+
+  /** Sends a batch when it is due and there is room. */
+  private async flush(batch: BatchBuilder, next: ReplayPosition, progress: number, complete: boolean, attempt: number): Promise<void> {
+    const { deps } = this;
+    const { schedule } = batch.at.pass;
+    const timed = schedule.timed && batch.trades.length > 0;
+    for (;;) {
+      this.check(attempt);
+      if (this.pausedAt !== undefined) { await this.change(attempt); continue; }
+      const wait = timed && !this.stopping ? schedule.wait(batch.lastDue, deps.clock.now()) : 0;
+      if (wait > 0) {
+        this.waitingUntil = deps.clock.now() + wait;
+        await this.sleep(wait);
+        this.waitingUntil = undefined;
+        continue;
+      }
+      // Stopped before this batch was ever sent: it is not sent any more.
+      if (this.stopping && !this.sentBefore(batch)) return;
+      if (!deps.port.ready()) {
+        this.blocked = true;
+        await deps.port.whenReady(this.nap.signal).catch(() => undefined);
+        this.blocked = false;
+        this.check(attempt);
+        if (!deps.port.ready()) await deps.clock.yield();
+        continue;
+      }
+      if (timed) schedule.stalled(batch.lastDue, deps.clock.now());
+      this.send(batch, next, complete);
+      this.progress = complete ? 1 : progress;
+      break;
+    }
+    this.sliceTrades += batch.count;
+    if (this.sliceTrades >= SLICE_TRADES) await this.breathe(true);
+  }
+
+  private send(batch: BatchBuilder, next: ReplayPosition, complete: boolean): void {
+    const first = !this.sentBefore(batch);
+    this.outstanding++;
+    try {
+      this.deps.port.send(
+        { partition: "0", records: batch.count, bytes: batch.bytes, context: batch.at },
+        { trades: batch.trades, rejects: batch.rejects, complete, pass: batch.at.pass.number, file: this.file.name },
+      );
+    } catch (error) {
+      this.outstanding--;
+      throw error;
+    }
+    const last = batch.trades.at(-1);
+    if (last) this.marketTime = last.t - batch.at.pass.shift;
+    if (!first) return;
+    this.counts.batches++;
+    this.counts.trades += batch.trades.length;
+    this.counts.rejects += batch.rejects.length;
+    this.sentTo = { pass: batch.at.pass.number, offset: batch.at.offset };
+    this.sentPosition = { pass: batch.at.pass, offset: next.offset };
+  }
+
+  private sentBefore(batch: BatchBuilder): boolean {
+    const { pass, offset } = batch.at;
+    return pass.number < this.sentTo.pass || (pass.number === this.sentTo.pass && offset <= this.sentTo.offset);
+  }
+
+  /** Gives others a turn when this slice has lasted long enough. */
+  private async breathe(now = false): Promise<void> {
+    if (!now && this.deps.clock.now() - this.sliceStart < SLICE_MS) return;
+    await this.deps.clock.yield();
+    this.sliceStart = this.deps.clock.now();
+    this.sliceTrades = 0;
+  }
+
+  private check(attempt: number): void {
+    if (attempt !== this.attempt || this.life.signal.aborted) throw new Interrupted();
+  }
+
+  /** Waits for any change of state. */
+  private async change(attempt: number): Promise<void> {
+    await this.sleep(Infinity);
+    this.check(attempt);
+  }
+
+  private sleep(ms: number): Promise<void> { return this.deps.clock.sleep(ms, this.nap.signal); }
+
+  private wake(): void {
+    const nap = this.nap;
+    this.nap = new AbortController();
+    nap.abort();
+    this.deps.changed?.();
+  }
+
+  private enter(state: ReplayState): void {
+    if (state === this.state) return;
+    this.state = state;
+    this.deps.changed?.();
+  }
+}

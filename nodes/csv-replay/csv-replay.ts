@@ -1,0 +1,149 @@
+import { tmpdir } from "node:os";
+import type { NodeAPI, NodeMessage } from "node-red";
+import { FailurePolicy } from "../../lib/delivery/policy";
+import { asTicklakeError, TicklakeError } from "../../lib/errors";
+import type { FileRules } from "../../lib/trades/csv";
+import { systemClock } from "../../lib/trades/pace";
+import type { ReplayBatch, ReplayPosition } from "../../lib/trades/replay-batch";
+import { parseReplayConfig, type ReplayConfig } from "../../lib/trades/replay-config";
+import { describeFile, inspectFile } from "../../lib/trades/replay-inspect";
+import { controlWord, Replayer } from "../../lib/trades/replayer";
+import { adminEndpoint } from "../shared/admin";
+import { defineNode, short } from "../shared/define";
+import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { isPerMessage, typedProperty } from "../shared/properties";
+import { StatusLine } from "../shared/status";
+
+/** Node-RED gives `close` 15 s. */
+const DRAIN_MS = 12_000;
+
+/** Properties that may be set per message, besides `file`. */
+const TYPED = ["symbols", "from", "to", "speed", "rate"] as const;
+
+interface Settings { dataDirs?: string[]; sortDir?: string; maxSortBytes?: number }
+
+/** Replays historical trades from CSV: batches on output 1, rejected rows on output 2. */
+export = (RED: NodeAPI): void => {
+  const { userDir, ticklake = {} } = RED.settings as { userDir?: string; ticklake?: Settings };
+  const rules: FileRules = { baseDir: userDir ?? process.cwd(), ...(ticklake.dataDirs && { allowedDirs: ticklake.dataDirs }) };
+
+  defineNode(RED, "csv-replay", (node, raw) => {
+    const fixed = parseReplayConfig(withoutTyped(raw));
+    const options = sourceOptions(raw);
+    if (options.onFailure === "dead-letter") throw new TicklakeError("CONFIG_INVALID", "onFailure: choose retry or stop; dead-letter is for kafka-in.");
+    const status = new StatusLine(node);
+    let heldUpBy: string | undefined;
+    let failure: Error | undefined;
+    let begun = false;
+
+    const replayer = new Replayer(rules, {
+      port: {
+        ready: () => source.sending && source.hasRoom(),
+        whenReady: (signal) => source.whenRoom(signal),
+        send: (spec, batch) => { source.send(spec, messages(batch)); },
+      },
+      policy: new FailurePolicy(options),
+      clock: systemClock,
+      tempDir: ticklake.sortDir ?? tmpdir(),
+      ...(ticklake.maxSortBytes !== undefined && { maxSortBytes: ticklake.maxSortBytes }),
+      changed: () => show(),
+      gaveUp: (error) => node.error(`Stopped after ${options.maxAttempts} failed deliveries: ${error.message} Send "resume" to go on.`, { error: asTicklakeError(error, "DELIVERY_FAILED") }),
+    });
+
+    const source: NodeSource<ReplayPosition> = openSource<ReplayPosition>(RED, node, options, {
+      start: () => {
+        if (fixed.autoStart && !begun) replay(configuredFile({} as NodeMessage), {} as NodeMessage).catch((error: unknown) => node.error((error as Error).message, { error }));
+        begun = true;
+      },
+      // Sending waits for the flows to run again (`sending`).
+      suspend: () => undefined,
+      delivered: (delivery) => replayer.delivered(delivery),
+      failed: (failed) => replayer.failed(failed),
+      heldUp: (holdUp) => {
+        heldUpBy = holdUp?.node;
+        show();
+      },
+    });
+
+    async function replay(name: Promise<string>, msg: NodeMessage): Promise<void> {
+      try {
+        failure = undefined;
+        await replayer.submit(await name, await configFor(msg));
+      } catch (error) {
+        failure = asTicklakeError(error, "FILE_UNREADABLE");
+        throw failure;
+      } finally {
+        show();
+      }
+    }
+
+    /** The settings for one file: those that depend on the message are read now. */
+    async function configFor(msg: NodeMessage): Promise<ReplayConfig> {
+      const typed = await Promise.all(TYPED.map(async (name) => [name, await typedProperty(RED, node, raw, name, msg)] as const));
+      return parseReplayConfig({ ...raw, ...Object.fromEntries(typed) });
+    }
+
+    async function configuredFile(msg: NodeMessage): Promise<string> {
+      const file = await typedProperty(RED, node, raw, "file", msg);
+      return typeof file === "string" ? file : "";
+    }
+
+    /** The file that a message asks for: what the typed property says, otherwise the payload. */
+    async function fileOf(msg: NodeMessage): Promise<string> {
+      const file = isPerMessage(raw, "file") ? await configuredFile(msg) : "";
+      if (file !== "") return file;
+      if (typeof msg.payload === "string" && msg.payload.trim() !== "") return msg.payload;
+      throw new TicklakeError("CONTROL_INVALID", 'msg.payload is neither a file name nor one of "start", "stop", "pause", "resume". Send "start" to replay the file that is set in the node.');
+    }
+
+    async function receive(msg: NodeMessage): Promise<void> {
+      const word = controlWord(msg.payload);
+      if (word === "pause") replayer.pause();
+      else if (word === "resume" || (word === "start" && replayer.active)) replayer.resume();
+      else if (word === "stop") replayer.stop();
+      else await replay(word === "start" ? configuredFile(msg) : fileOf(msg), msg);
+    }
+
+    function show(): void {
+      const { kind, text } = replayer.describe() ?? { kind: "idle", text: replayer.active ? "opening" : "not started" };
+      if (failure && !replayer.active) status.fail(short(failure.message));
+      else if (heldUpBy !== undefined && kind === "ok") status.warn(short(`held up by ${heldUpBy}: ${text}`));
+      else status[kind](short(text));
+    }
+    const ticker = setInterval(show, 1000);
+    ticker.unref();
+    show();
+
+    node.on("input", (msg, _send, done) => {
+      receive(msg).then(() => { show(); done(); }, (error: unknown) => { done(asTicklakeError(error)); });
+    });
+
+    node.on("close", (done: () => void) => {
+      clearInterval(ticker);
+      replayer.close();
+      void source.drain(DRAIN_MS).finally(() => {
+        source.close();
+        status.end();
+        done();
+      });
+    });
+  });
+
+  adminEndpoint(RED, "post", "csv-replay/check", "csv-replay.write", async ({ body }) => {
+    const values = (body ?? {}) as Record<string, unknown>;
+    return { ok: true, message: describeFile(await inspectFile(String(values.file ?? ""), rules, parseReplayConfig(withoutTyped(values)))) };
+  });
+};
+
+/** The settings that do not depend on messages or environment. */
+function withoutTyped(raw: Record<string, unknown>): Record<string, unknown> {
+  const unread = TYPED.filter((name) => !["str", "num", "", undefined].includes(raw[`${name}Type`] as string | undefined));
+  return { ...raw, ...Object.fromEntries(unread.map((name) => [name, undefined])) };
+}
+
+/** One message of trades on output 1 (none where only rejects were found), one per rejected row on output 2. */
+function messages(batch: ReplayBatch): (NodeMessage | NodeMessage[] | null)[] {
+  const { trades, rejects, complete, file } = batch;
+  const out = trades.length > 0 || complete ? { topic: "trades", payload: trades, filename: file, ...(complete && { complete }) } as NodeMessage : null;
+  return [out, rejects.length > 0 ? rejects.map((payload) => ({ topic: "rejects", payload, filename: file }) as NodeMessage) : null];
+}
