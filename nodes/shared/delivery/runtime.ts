@@ -109,7 +109,8 @@ export class DeliveryRuntime {
   private hook(): void {
     if (this.hooked) return;
     this.hooked = true;
-    const { hooks, log, settings } = this.RED;
+    const { log, settings } = this.RED;
+    const hooks = hooksOf(this.RED);
     if (settings.runtimeSyncDelivery === true) {
       this.RED.log.warn("ticklake: runtimeSyncDelivery is on. Delivery across join, batch and split in stream mode is not protected.");
     }
@@ -130,7 +131,7 @@ export class DeliveryRuntime {
   private unhook(): void {
     if (!this.hooked) return;
     this.hooked = false;
-    this.RED.hooks.remove(`*.${LABEL}`);
+    hooksOf(this.RED).remove(`*.${LABEL}`);
     this.RED.log.removeHandler?.(this.logHandler);
   }
 
@@ -166,6 +167,11 @@ function turnCounter(): () => number {
     }
     return turn;
   };
+}
+
+/** node-red-node-test-helper hands nodes an API without `hooks`; the runtime under it runs those of @node-red/util all the same. */
+function hooksOf(RED: Red): Hooks {
+  return (RED.hooks as Hooks | undefined) ?? (require("@node-red/util") as { hooks: Hooks }).hooks;
 }
 
 const KEY = Symbol.for("ticklake.delivery.1");
