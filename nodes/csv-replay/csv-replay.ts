@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { NodeAPI, NodeMessage } from "node-red";
 import { FailurePolicy } from "../../lib/delivery/policy";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
@@ -20,12 +22,15 @@ const DRAIN_MS = 12_000;
 /** Properties that may be set per message, besides `file`. */
 const TYPED = ["symbols", "from", "to", "speed", "rate"] as const;
 
+/** The package's files for `ticklake:<name>`, seen from dist/nodes/csv-replay and from nodes/csv-replay. */
+const BUNDLED_DIR = ["../../../resources", "../../resources"].map((dir) => join(__dirname, dir)).find((dir) => existsSync(join(dir, "sample-trades.csv")));
+
 interface Settings { dataDirs?: string[]; sortDir?: string; maxSortBytes?: number }
 
 /** Replays historical trades from CSV: batches on output 1, rejected rows on output 2. */
 export = (RED: NodeAPI): void => {
   const { userDir, ticklake = {} } = RED.settings as { userDir?: string; ticklake?: Settings };
-  const rules: FileRules = { baseDir: userDir ?? process.cwd(), ...(ticklake.dataDirs && { allowedDirs: ticklake.dataDirs }) };
+  const rules: FileRules = { baseDir: userDir ?? process.cwd(), ...(BUNDLED_DIR && { bundledDir: BUNDLED_DIR }), ...(ticklake.dataDirs && { allowedDirs: ticklake.dataDirs }) };
 
   defineNode(RED, "csv-replay", (node, raw) => {
     const fixed = parseReplayConfig(withoutTyped(raw));

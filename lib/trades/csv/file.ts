@@ -22,7 +22,12 @@ export interface FileRules {
   readonly baseDir: string;
   /** When given, nothing outside these folders is read (relative ones are relative to baseDir). */
   readonly allowedDirs?: readonly string[];
+  /** Folder of the files that come with this package, named `ticklake:<file>`; always allowed. */
+  readonly bundledDir?: string;
 }
+
+/** What names of files of this package begin with. */
+const BUNDLED = "ticklake:";
 
 /** Compressed or other formats that look like nothing else; `undefined` in the last place = we read it. */
 const MAGIC: readonly (readonly [number[], string])[] = [
@@ -42,6 +47,9 @@ const MAGIC: readonly (readonly [number[], string])[] = [
 export async function findFile(name: string, rules: FileRules): Promise<CsvFile> {
   if (name.trim() === "") throw new TicklakeError("CONFIG_INVALID", "No file is set. Set one in the node, or send its name as msg.payload.");
   if (name.includes("\0")) throw new TicklakeError("FILE_NOT_FOUND", "The file name holds a NUL character.");
+  if (name.startsWith(BUNDLED) && rules.bundledDir !== undefined) {
+    return findFile(name.slice(BUNDLED.length), { baseDir: rules.bundledDir, allowedDirs: [rules.bundledDir] });
+  }
   const asked = resolve(rules.baseDir, name);
   const allowed = rules.allowedDirs?.map((dir) => resolve(rules.baseDir, dir));
   const real = allowed && await Promise.all(allowed.map((dir) => realpath(dir).catch(() => dir)));
