@@ -5,6 +5,7 @@ import { FailurePolicy } from "../../lib/delivery/policy";
 import { GeneratorRun, type Position, type RunClock } from "../../lib/trades/generator-run";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { nodeLabel } from "../shared/node-label";
 import { StatusLine } from "../shared/status";
 
 const clock: RunClock = {
@@ -26,6 +27,7 @@ export = (RED: NodeAPI): void => {
     if (options.onFailure === "dead-letter") throw new TicklakeError("CONFIG_INVALID", "onFailure: choose retry or stop; generated trades have no dead letters.");
     const status = new StatusLine(node);
     let heldUpBy: string | undefined;
+    let begun = false;
 
     const run = new GeneratorRun(config, {
       hasRoom: () => source.hasRoom(),
@@ -49,11 +51,10 @@ export = (RED: NodeAPI): void => {
       failed: (failure) => run.failed(failure),
       room: () => run.room(),
       heldUp: (holdUp) => {
-        heldUpBy = holdUp?.node;
+        heldUpBy = holdUp && nodeLabel(RED, holdUp.node);
         show();
       },
     });
-    let begun = false;
 
     function show(): void {
       const { kind, text } = run.describe();

@@ -52,6 +52,9 @@ export function useHelper(settings: object = {}): void {
   afterEach(async () => { await helper.unload(); });
 }
 
+/** Removes the loaded flow before the next `load` of the same test (after a test it happens by itself). */
+export const unload = (): Promise<void> => helper.unload();
+
 /** Lets everything that is queued in the event loop run. */
 export async function settle(turns = 20): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
