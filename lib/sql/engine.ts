@@ -17,6 +17,7 @@ import { Database, type DatabaseOptions } from "./database";
 import { isFileGone, type NamedTable, sqlError } from "./errors";
 import { findFilters } from "./filters";
 import { FooterCache } from "./footers";
+import { isMetadataTable, type MetadataTable, metadataColumns, metadataViewSql } from "./metadata-tables";
 import { originalName, quote, uniqueNames } from "./names";
 import { plainValue, type ResultColumn, typeName } from "./results";
 import { rewrite, unnamedExpressions } from "./rewrite";
@@ -65,7 +66,7 @@ export interface QueryResult {
   ms: number;
 }
 
-interface PlannedUse extends TableUse { table: QueryTable; view: SnapshotView; name: string; travel?: Travel | undefined }
+interface PlannedUse extends TableUse { table: QueryTable; view: SnapshotView; name: string; metadataTable?: MetadataTable }
 
 /** Runs queries. One per process is enough: it keeps the engine, decoded manifests and the footers of data files. */
 export class SqlEngine {
@@ -103,7 +104,7 @@ export class SqlEngine {
     const known: NamedTable[] = [];
     try {
       const uses = await resolveUses(parsed.uses, request);
-      for (const use of uses) if (!known.some(({ name }) => name === use.name)) known.push({ name: use.name, schema: use.view.schema });
+      for (const use of uses) if (!known.some(({ name }) => name === use.name)) known.push({ name: use.name, columns: columnsOf(use) });
       const folders = new Set(uses.flatMap(({ table }) => [table.root ?? table.metadata.location, table.metadata.location]).map(localPath));
       const result = await this.database.use([...folders], request.signal, (connection) => this.run(connection, parsed.statement, uses, request));
       return { ...result, ms: Math.round(this.now() - started) };
@@ -133,13 +134,19 @@ export class SqlEngine {
     const filters = await this.filters(connection, statement, uses);
     const plans: ScanPlan[] = [];
     for (const [index, use] of uses.entries()) {
+      const view = quote(viewName(index));
+      if (use.metadataTable) {
+        const sql = await metadataViewSql(use.metadataTable, { io: use.table.io, metadata: use.table.metadata, snapshot: use.view.snapshot });
+        await connection.run(`CREATE TEMP VIEW ${view} AS ${sql}`);
+        continue;
+      }
       const plan = await planScan({
         io: use.table.io, metadata: use.table.metadata, name: use.name, snapshot: use.view.snapshot, schema: use.view.schema, cache: this.manifests,
         predicate: filters.get(use.ref) ?? { op: "true" },
       });
       plans.push(plan);
       const groups = await this.footers.groups(connection, plan.files.map((file) => localPath(file.filePath)), use.name);
-      await connection.run(`CREATE TEMP VIEW ${quote(viewName(index))} AS ${viewSql(use.view.schema, groups)}`);
+      await connection.run(`CREATE TEMP VIEW ${view} AS ${viewSql(use.view.schema, groups)}`);
     }
     const sql = await this.sqlOf(connection, statement, uses);
     const { rows, columns, truncated } = await readRows(connection, sql, request.maxRows ?? 10_000);
@@ -153,7 +160,7 @@ export class SqlEngine {
 
   /** What each use of a table is filtered by. Constants are worked out by the engine itself, so that both agree. */
   private async filters(connection: DuckDBConnection, statement: Statement, uses: readonly PlannedUse[]): Promise<Map<BaseTable, Predicate>> {
-    const sources = uses.map((use) => ({ ref: use.ref, parts: use.parts, schema: use.view.schema }));
+    const sources = uses.filter((use) => !use.metadataTable).map((use) => ({ ref: use.ref, parts: use.parts, schema: use.view.schema }));
     const volatile = await this.database.volatileFunctions(connection);
     const expressions = new Set<Expression>();
     findFilters(statement, sources, (expression) => {
@@ -180,21 +187,41 @@ function viewName(index: number): string {
 }
 
 async function resolveUses(uses: readonly (TableUse & { travel?: Travel })[], request: QueryRequest): Promise<PlannedUse[]> {
+  // Each table is read once, so that all its places in the query see the same snapshot.
   const loaded = new Map<string, Promise<QueryTable>>();
-  const planned = await Promise.all(uses.map(async (use) => {
-    const key = JSON.stringify(use.parts);
-    if (!loaded.has(key)) loaded.set(key, request.tables(use.parts));
-    const table = await loaded.get(key)!;
-    return { use, table };
-  }));
-  const names = new Set(planned.map(({ table }) => table.name));
+  const load: TableResolver = (parts) => {
+    const key = JSON.stringify(parts);
+    const known = loaded.get(key) ?? request.tables(parts);
+    loaded.set(key, known);
+    return known;
+  };
+  const found = await Promise.all(uses.map(async (use) => ({ use, ...(await resolveName(use.parts, load)) })));
+  const names = new Set(found.map(({ table }) => table.name));
   if (request.snapshotId !== undefined && names.size > 1) {
     throw new TicklakeError("SQL_INVALID", `snapshotId says which snapshot to read, but the query names ${names.size} tables (${[...names].join(", ")}). Write VERSION AS OF behind the table that is meant.`);
   }
-  return planned.map(({ use, table }) => {
+  return found.map(({ use, table, metadataTable }) => {
     const travel = use.travel ?? atClause(use.ref) ?? requestTravel(request);
-    return { ...use, table, name: table.name, travel, view: snapshotView(table.name, table.metadata, travel) };
+    const view = snapshotView(table.name, table.metadata, travel);
+    return { ...use, table, view, name: metadataTable ? `${table.name}.${metadataTable}` : table.name, ...(metadataTable ? { metadataTable } : {}) };
   });
+}
+
+/** `db.t.history` is the history of `db.t`, unless there is a table of that very name. */
+async function resolveName(parts: readonly string[], load: TableResolver): Promise<{ table: QueryTable; metadataTable?: MetadataTable }> {
+  const last = parts.at(-1);
+  if (parts.length < 3 || !isMetadataTable(last)) return { table: await load(parts) };
+  try {
+    return { table: await load(parts.slice(0, -1)), metadataTable: last };
+  } catch (error) {
+    const table = await load(parts).catch(() => undefined);
+    if (table) return { table };
+    throw error;
+  }
+}
+
+function columnsOf(use: PlannedUse): string[] {
+  return use.metadataTable ? metadataColumns(use.metadataTable, use.table.metadata) : use.view.schema.fields.map((field) => field.name);
 }
 
 function requestTravel(request: QueryRequest): Travel | undefined {

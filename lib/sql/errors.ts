@@ -2,13 +2,12 @@
  * Errors of the engine in words that help the one who wrote the SQL. Pure; no I/O.
  */
 import { TicklakeError } from "../errors";
-import type { Schema } from "../iceberg/types";
 import { originalName, restoreNames } from "./names";
 
 interface EngineError { exception_type?: string; exception_message?: string; error_subtype?: string; name?: string }
 
 /** A table that the query names, for hints. */
-export interface NamedTable { name: string; schema: Schema }
+export interface NamedTable { name: string; columns: readonly string[] }
 
 /** Whether a file that the plan named was gone when the engine wanted it: the snapshot was expired meanwhile. */
 export function isFileGone(error: unknown): boolean {
@@ -56,13 +55,13 @@ function unknownColumn(engine: EngineError): string | undefined {
   const text = engine.exception_message ?? "";
   if (engine.error_subtype === "COLUMN_NOT_FOUND" && engine.name) return originalName(engine.name);
   const match = /does not have a column named "([^"]*)"/.exec(text) ?? /Referenced column "([^"]*)"/.exec(text) ?? /Column "([^"]*)" does not exist/.exec(text)
-    ?? /Column "([^"]*)" in (?:EXCLUDE|REPLACE|RENAME) list/.exec(text);
+    ?? /Column "+([^"]*)"+ in (?:EXCLUDE|REPLACE|RENAME) list/.exec(text);
   return match ? originalName(match[1]!) : undefined;
 }
 
 function columnMessage(column: string, tables: readonly NamedTable[]): string {
-  const lists = tables.map(({ name, schema }) => `${tables.length === 1 ? "the table" : name} has ${schema.fields.map((field) => field.name).join(", ")}`);
-  const near = tables.flatMap(({ schema }) => schema.fields).find((field) => field.name !== column && field.name.toLowerCase() === column.toLowerCase());
-  const hint = near ? ` Names are case-sensitive: did you mean \`${near.name}\`?` : " Names are case-sensitive.";
+  const lists = tables.map(({ name, columns }) => `${tables.length === 1 ? "the table" : name} has ${columns.join(", ")}`);
+  const near = tables.flatMap(({ columns }) => columns).find((name) => name !== column && name.toLowerCase() === column.toLowerCase());
+  const hint = near ? ` Names are case-sensitive: did you mean \`${near}\`?` : " Names are case-sensitive.";
   return `No column \`${column}\`; ${lists.join("; ") || "the query has no table"}.${hint}`;
 }

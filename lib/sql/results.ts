@@ -25,7 +25,7 @@ export function typeName(type: DuckDBType): string {
  * - DECIMAL: a string with all its digits
  * - DATE: `2024-11-01`; TIMESTAMP: `2024-11-01T10:00:00.123`, up to microseconds; with time zone: the same in UTC with `Z`; TIME, INTERVAL, UUID as text
  * - BLOB: base64
- * - lists: arrays; structs: objects; maps: objects where the keys are text, else arrays of `{key, value}`
+ * - lists: arrays; structs: objects; maps: objects, or arrays of `{key, value}` where keys are lists or structs
  * - NaN and infinities: the strings "NaN", "Infinity", "-Infinity" (JSON has none)
  */
 export function plainValue(value: DuckDBValue): unknown {
@@ -55,7 +55,7 @@ function plainObject(value: Exclude<DuckDBValue, null | bigint | number | string
 
 function plainMap(map: DuckDBMapValue): unknown {
   const entries = map.entries.map(({ key, value }) => ({ key: plainValue(key), value: plainValue(value) }));
-  return entries.every(({ key }) => typeof key === "string") ? Object.fromEntries(entries.map(({ key, value }) => [key as string, value])) : entries;
+  return entries.every(({ key }) => typeof key !== "object") ? Object.fromEntries(entries.map(({ key, value }) => [String(key), value])) : entries;
 }
 
 /** ISO 8601 of microseconds since 1970: milliseconds, and the microseconds only where there are any. */
