@@ -60,7 +60,7 @@ function mayEqual(value: Literal, range: ColumnRange): boolean {
 
 /** Whether every value in the range is this one. */
 function isOnly(value: Literal, range: ColumnRange): boolean {
-  return range.exact && !range.mayHaveNaN && range.lower !== undefined && range.upper !== undefined
+  return range.exact && !range.mayHaveNaN && !isNaNValue(value) && range.lower !== undefined && range.upper !== undefined
     && compareScalars(range.lower, value) === 0 && compareScalars(range.upper, value) === 0;
 }
 
