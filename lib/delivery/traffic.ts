@@ -68,7 +68,7 @@ export class Traffic {
     if (!origin) return;
     const part = this.open(message, origin, to.id, from.id);
     this.mark(message, part);
-    if (part.group && !this.settlement.isSink(from.id) && !this.isReceived(message, from.id)) {
+    if (!this.settlement.isSink(from.id) && !this.isReceived(message, from.id)) {
       this.nodeTurn(from.id).sent.push({ part, message });
     }
   }
