@@ -37,7 +37,7 @@ async function* realTrades(): AsyncGenerator<BenchTrade> {
 }
 
 async function* generatedTrades(): AsyncGenerator<BenchTrade> {
-  const { SyntheticTrades } = await import("../../lib/trades/synthetic");
+  const { SyntheticTrades } = await import("../../lib/trades/synthetic.js");
   const source = new SyntheticTrades({ symbols: ["AAPL", "GOOGL", "MSFT", "AMZN", "TSLA"], seed: "bench", priceModel: "gbm" });
   for (let k = 0; ; k++) {
     for (const { t, ...rest } of source.fill([], 1000, { at: Date.UTC(2024, 0, 2, 15) + k * 1000, span: 1000 })) yield { ...rest, timestamp: t } as BenchTrade;

@@ -135,9 +135,9 @@ export class OpenTable {
     const { schema, table } = this.options.options;
     if (schema === "infer") return this;
     const drawn = schemaFor(schema, []);
-    // A value that the table requires is judged row by row; a column that it lacks is told when such a field arrives.
+    // A value that the table requires is judged row by row.
     const { problems, missing } = checkCompatible({ ...drawn, fields: drawn.fields.map((field) => ({ ...field, required: true })) }, this.schema);
-    if (missing.length === drawn.fields.length) problems.push(`it has none of ${missing.map((field) => field.name).join(", ")}, but ${this.columnNames.join(", ")}`);
+    if (missing.length > 0) problems.push(`it lacks ${missing.map((field) => field.name).join(", ")} (it has ${this.columnNames.join(", ")})`);
     if (problems.length > 0) {
       throw new TicklakeError("SCHEMA_MISMATCH", `Table ${table} exists with other columns than this node is set to: ${problems.join("; ")}. Choose the schema that the table has ("from the first batch" takes any), or another table.`);
     }

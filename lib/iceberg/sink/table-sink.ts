@@ -49,7 +49,7 @@ export class TableSink {
   readonly #now: () => number;
   readonly #stop = new AbortController();
   #open: OpenTable | undefined;
-  #opening = false;
+  #opening: Promise<void> | undefined;
   /** Messages that came before the table was open. */
   #backlog: { rows: Rows; part: Part }[] = [];
   /** Parked and not in a commit, oldest first. */
@@ -87,12 +87,13 @@ export class TableSink {
     if (this.#open) this.#accept(this.#open, rows, part);
     else {
       this.#backlog.push({ rows, part });
-      void this.#openTable();
+      this.#opening ??= this.#openTable();
     }
   }
 
   /** Commits what is settled now; resolves when that is done. */
   async flush(): Promise<void> {
+    await this.#opening;
     this.#want();
     while (this.#pumping) await this.#pumping;
   }
@@ -141,8 +142,6 @@ export class TableSink {
   }
 
   async #openTable(): Promise<void> {
-    if (this.#opening) return;
-    this.#opening = true;
     const { events } = this.#deps;
     try {
       const sample = this.#backlog[0]?.rows ?? [];
@@ -156,8 +155,7 @@ export class TableSink {
       events.failed(error);
       for (const part of parts) if (part.state === "held") part.fail(error);
     } finally {
-      this.#opening = false;
-      if (this.#backlog.length > 0 && !this.#stop.signal.aborted) void this.#openTable();
+      this.#opening = this.#backlog.length > 0 && !this.#stop.signal.aborted ? this.#openTable() : undefined;
     }
   }
 
