@@ -87,7 +87,7 @@ export class TimeReader {
     let dot = start;
     while (dot < end && buf[dot] !== 46) dot++;
     const digits = dot - start;
-    if (digits === 0 || digits > 20) return false;
+    if (digits === 0 || digits > 19) return false;
     const unit = this.format === "auto" ? unitOf(digits) : this.format as EpochUnit;
     // The point moves by `shift`: digits before it are milliseconds, the six after it nanoseconds.
     const cut = digits - DIGITS_OF_MS[unit];
