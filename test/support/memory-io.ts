@@ -7,6 +7,14 @@ export class MemoryIO implements FileIO {
   readonly calls: string[] = [];
   #version = 0;
 
+  /** A store with the same files that goes its own way. */
+  clone(): MemoryIO {
+    const copy = new MemoryIO();
+    for (const [location, file] of this.files) copy.files.set(location, file);
+    copy.#version = this.#version;
+    return copy;
+  }
+
   #get(operation: string, location: string): { bytes: Uint8Array; version: string } | undefined {
     this.calls.push(`${operation} ${location}`);
     return this.files.get(location);
