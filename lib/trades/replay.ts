@@ -360,25 +360,22 @@ export class Replay {
   }
 
   private send(batch: BatchBuilder, next: ReplayPosition, complete: boolean): void {
-    const first = !this.sentBefore(batch);
+    const { at, trades, rejects } = batch;
+    // Counted before it is sent: whoever receives it may call `stop` at once.
     this.outstanding++;
-    try {
-      this.deps.port.send(
-        { partition: "0", records: batch.count, bytes: batch.bytes, context: batch.at },
-        { trades: batch.trades, rejects: batch.rejects, complete, pass: batch.at.pass.number, file: this.file.name },
-      );
-    } catch (error) {
-      this.outstanding--;
-      throw error;
+    if (!this.sentBefore(batch)) {
+      this.counts.batches++;
+      this.counts.trades += trades.length;
+      this.counts.rejects += rejects.length;
+      this.sentTo = { pass: at.pass.number, offset: at.offset };
+      this.sentPosition = { pass: at.pass, offset: next.offset };
     }
-    const last = batch.trades.at(-1);
-    if (last) this.marketTime = last.t - batch.at.pass.shift;
-    if (!first) return;
-    this.counts.batches++;
-    this.counts.trades += batch.trades.length;
-    this.counts.rejects += batch.rejects.length;
-    this.sentTo = { pass: batch.at.pass.number, offset: batch.at.offset };
-    this.sentPosition = { pass: batch.at.pass, offset: next.offset };
+    const last = trades.at(-1);
+    if (last) this.marketTime = last.t - at.pass.shift;
+    this.deps.port.send(
+      { partition: "0", records: batch.count, bytes: batch.bytes, context: at },
+      { trades, rejects, complete, pass: at.pass.number, file: this.file.name },
+    );
   }
 
   private sentBefore(batch: BatchBuilder): boolean {
