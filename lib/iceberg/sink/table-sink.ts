@@ -235,7 +235,7 @@ export class TableSink {
     this.#nudged = true;
     this.#pumping ??= this.#pump().finally(() => {
       this.#pumping = undefined;
-      if (this.#nudged && this.#open) this.#want();
+      if (this.#nudged && this.#open && !this.#stop.signal.aborted) this.#want();
       // A wish that arose while nothing was settled waits for `settled`.
       else if (!this.#wanted) this.#schedule();
     });
