@@ -1,4 +1,5 @@
 import { decodeUtf8, isDeeper, parseJson } from "./explode-json";
+import { scanTrades } from "./explode-scan";
 import type { DedupeWindow, Origin } from "./explode-dedupe";
 import { MAX_CONDITIONS, MAX_ID, MAX_TEXT, MAX_TIME_MS, shown, tradeIssue } from "./schema";
 import { parseRfc3339Ms } from "./time";
@@ -149,6 +150,11 @@ class Run implements Exploded {
   }
 
   private json(json: string, depth: number): void {
+    const quick = scanTrades(json);
+    if (quick) {
+      this.scanned(quick, json);
+      return;
+    }
     let value: unknown;
     try {
       value = parseJson(json);
@@ -157,6 +163,18 @@ class Run implements Exploded {
       return;
     }
     this.unpack(value, depth + 1, json);
+  }
+
+  /** Trades that need no more checks. */
+  private scanned(trades: Trade[], json: string): void {
+    const { dedupe } = this.options;
+    if (!dedupe && !this.readable) {
+      for (const trade of trades) this.trades.push(trade);
+      if (this.ordinal >= 0) this.ordinal += trades.length;
+      return;
+    }
+    if (this.ordinal < 0 && json.trimStart()[0] === "[") this.ordinal = 0;
+    for (const trade of trades) this.accept(trade.S, trade.i, trade.x, trade.p, trade.s, trade.timestamp, trade.c, trade.z);
   }
 
   private bytes(bytes: Uint8Array, depth: number): void {
@@ -189,12 +207,17 @@ class Run implements Exploded {
       this.reject((tradeIssue(raw) ?? "not a trade") + hint, raw, text);
       return;
     }
-    if (this.options.dedupe && this.options.dedupe.isDuplicate(this.context.origin!, S, x, i, timestamp, this.offset, this.ordinal)) {
+    this.accept(S, i, x, p, s as number, timestamp, c, z);
+  }
+
+  private accept(S: string, i: TradeId, x: string | null, p: number, s: number, timestamp: number, c: string[] | null, z: string | null): void {
+    const { dedupe } = this.options;
+    if (dedupe && dedupe.isDuplicate(this.context.origin!, S, x, i, timestamp, this.offset, this.ordinal)) {
       this.duplicates++;
     } else if (this.readable) {
-      this.trades.push({ type: "t", symbol: S, id: i, exchange: x, price: p, size: s as number, timestamp, conditions: c, tape: z });
+      this.trades.push({ type: "t", symbol: S, id: i, exchange: x, price: p, size: s, timestamp, conditions: c, tape: z });
     } else {
-      this.trades.push({ T: "t", S, i, x, p, s: s as number, timestamp, c, z });
+      this.trades.push({ T: "t", S, i, x, p, s, timestamp, c, z });
     }
     this.next();
   }

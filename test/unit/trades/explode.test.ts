@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { explode, type ExplodeOptions, type Exploded } from "../../../lib/trades/explode";
 import { DedupeWindow } from "../../../lib/trades/explode-dedupe";
+import { scanTrades } from "../../../lib/trades/explode-scan";
 import { parseJson } from "../../../lib/trades/explode-json";
 import { rawTradeSchema, readableTradeSchema, tradeSchema } from "../../../lib/trades/schema";
 import type { Trade } from "../../../lib/trades/types";
@@ -221,6 +222,49 @@ describe("explode: the hand-written path and the schema agree", () => {
       assert.ok(tradeSchema.safeParse(result.trades[0]).success);
       assert.ok(readableTradeSchema.safeParse(explode([value], { ...documented, names: "readable" }).trades[0]).success);
     }), { numRuns: 2000 });
+  });
+
+  const generally = (text: string): unknown[] | undefined => {
+    try {
+      const { trades, rejects } = explode(parseJson(text), documented);
+      return rejects.length === 0 ? trades : undefined;
+    } catch { return undefined; }
+  };
+
+  it("the quick scanner of JSON text agrees with JSON.parse, wherever it does not give up (random)", () => {
+    const spaces = fc.constantFrom("", "", " ", "\n  ", "\t");
+    const fields = fc.shuffledSubarray(["T", "S", "i", "x", "p", "s", "t", "c", "z"], { minLength: 8 });
+    const word = fc.string({ unit: fc.constantFrom(..."AZ @/é"), maxLength: 3 });
+    const plain = fc.record({ S: word, i: fc.maxSafeNat(), x: word, p: fc.nat(2_000_000).map((cents) => cents / 100), s: fc.nat(), t: fc.nat(), c: fc.array(word, { maxLength: 3 }), z: word });
+    const texts = fc.tuple(fc.array(fc.tuple(fc.oneof({ arbitrary: plain, weight: 5 }, { arbitrary: trade, weight: 1 }), fields), { maxLength: 3 }), spaces, fc.boolean()).map(([list, space, single]) => {
+      const written = list.map(([base, order]) => `{${order.map((name) => `${space}"${name}"${space}:${space}${JSON.stringify((({ ...raw(), ...base }) as Record<string, unknown>)[name]) ?? "null"}`).join(`${space},`)}${space}}`);
+      return single && written.length === 1 ? written[0]! : `${space}[${written.join(`${space},${space}`)}]${space}`;
+    });
+    let quick = 0;
+    fc.assert(fc.property(texts, fc.option(fc.tuple(fc.nat(), fc.nat(2), fc.constantFrom(..."{}[]:,\"\\.-+0eE1 tTn\u0001\u00e9")), { nil: undefined }), (text, change) => {
+      if (change) {
+        const [where, cut, put] = change;
+        const at = where % (text.length + 1);
+        text = text.slice(0, at) + put + text.slice(at + cut);
+      }
+      const scanned = scanTrades(text);
+      if (scanned === undefined) return;
+      quick++;
+      assert.deepEqual(scanned, generally(text), text);
+    }), { numRuns: 3000 });
+    assert.ok(quick > 300, `${quick} texts taken the quick way`);
+  });
+
+  it("the quick scanner takes what Alpaca and Python write, with every id and price exact", () => {
+    const python = '[{"T": "t", "S": "AAPL", "i": 52849183745, "x": "V", "p": 182.45, "s": 150, "t": 1731408245123, "c": ["@", "I"], "z": "C"}]';
+    const alpaca = '[{"T":"t","i":96921,"S":"AAPL","x":"D","p":126.55,"s":1,"t":"2021-02-22T15:51:44.208123456Z","c":["@","I"],"z":"C"},{"T":"t","S":"BTC/USD","p":0.1,"s":0,"t":0,"i":9223372036854775807}]';
+    for (const text of [python, alpaca]) assert.deepEqual(scanTrades(text), generally(text));
+    assert.deepEqual(scanTrades("[]"), []);
+    fc.assert(fc.property(fc.double({ min: 0, max: 1e9, noNaN: true }), fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }), (p, id) => {
+      const text = JSON.stringify(raw({ p })).replace("12345", String(id));
+      assert.deepEqual(scanTrades(text) ?? generally(text), generally(text));
+    }), { numRuns: 500 });
+    for (const id of ["9223372036854775808", "01", "1e3", "-1", "1.0", "12345678901234567890"]) assert.equal(scanTrades(JSON.stringify(raw()).replace("12345", id)), undefined, id);
   });
 
   it("never throws, and loses nothing: every element is a trade or a reject (random)", () => {
