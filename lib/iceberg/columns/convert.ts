@@ -28,8 +28,17 @@ function dayMs(year: number, month: number, day: number): number | undefined {
   return date.getUTCMonth() === month - 1 && date.getUTCDate() === day ? date.getTime() : undefined;
 }
 
-/** ISO 8601 text as Unix µs. `zoned`: an offset or Z is required; without it an offset, where there is one, is converted to UTC. */
-export function microsFromText(text: string, zoned: boolean): number | undefined {
+/** ms and µs as µs; a bigint where a number would not be exact (before 1684 and after 2255). */
+function micros(ms: number, extra = 0): number | bigint | undefined {
+  const value = ms * 1000 + extra;
+  if (Number.isSafeInteger(value)) return value;
+  if (!Number.isSafeInteger(ms) || !Number.isSafeInteger(extra)) return undefined;
+  const exact = BigInt(ms) * 1000n + BigInt(extra);
+  return fitsLong(exact) ? exact : undefined;
+}
+
+/** ISO 8601 text as Unix ms and the µs beyond. `zoned`: an offset or Z is required; without it an offset, where there is one, is converted to UTC. */
+function parseIso(text: string, zoned: boolean): { ms: number; extra: number } | undefined {
   const m = ISO.exec(text);
   if (!m) return undefined;
   const day = dayMs(Number(m[1]), Number(m[2]), Number(m[3]));
@@ -42,19 +51,24 @@ export function microsFromText(text: string, zoned: boolean): number | undefined
     offset = (Number(zone.slice(1, 3)) * 60 + minutes) * (zone[0] === "-" ? -1 : 1);
     if (minutes > 59 || Math.abs(offset) > 18 * 60) return undefined;
   }
-  return (day + ((hour * 60 + minute - offset) * 60 + second) * 1000) * 1000 + fractionMicros(m[7]);
+  return { ms: day + ((hour * 60 + minute - offset) * 60 + second) * 1000, extra: fractionMicros(m[7]) };
 }
 
-/** Unix µs of Unix ms; a fraction is kept to the µs. */
-export function microsFromMillis(ms: number): number | undefined {
-  const micros = Number.isInteger(ms) ? ms * 1000 : Math.round(ms * 1000);
-  return Number.isSafeInteger(micros) ? micros : undefined;
+/** ISO 8601 text as Unix µs (`zoned`: only with an offset or Z). */
+export function microsFromText(text: string, zoned: boolean): number | bigint | undefined {
+  const time = parseIso(text, zoned);
+  return time && micros(time.ms, time.extra);
+}
+
+/** Unix µs of Unix ms; a fraction counts to the µs. */
+export function microsFromMillis(ms: number): number | bigint | undefined {
+  return Number.isInteger(ms) ? micros(ms) : micros(0, Math.round(ms * 1000));
 }
 
 /** Days since 1970-01-01 of ISO text: a day, or a time whose day (UTC) counts. */
 export function daysFromText(text: string): number | undefined {
-  const micros = microsFromText(text, false);
-  return micros === undefined ? undefined : Math.floor(micros / 1000 / DAY_MS);
+  const time = parseIso(text, false);
+  return time && Math.floor(time.ms / DAY_MS);
 }
 
 /** µs since midnight of `14:30`, `14:30:05`, `14:30:05.123456`. */

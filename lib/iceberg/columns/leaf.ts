@@ -262,7 +262,7 @@ class LongBuilder extends ArrayBuilder<Int32Array> {
 class TimeBuilder extends LongBuilder {
   override add(value: unknown): boolean {
     const micros = typeof value === "string" ? timeFromText(value) : typeof value === "number" ? microsFromMillis(value) : typeof value === "bigint" ? Number(value) : undefined;
-    if (micros !== undefined && micros >= 0 && micros < 86_400_000_000) return this.put(micros);
+    if (typeof micros === "number" && micros >= 0 && micros < 86_400_000_000) return this.put(micros);
     return this.refuse("a time of day (14:30:05.123, or ms since midnight)", value);
   }
 }
@@ -271,13 +271,13 @@ class TimeBuilder extends LongBuilder {
 class TimestampBuilder extends LongBuilder {
   override add(value: unknown): boolean {
     const zoned = this.leaf.type === "timestamptz";
-    let micros: number | undefined;
+    let micros: number | bigint | undefined;
     if (typeof value === "number") micros = microsFromMillis(value);
     else if (typeof value === "string") micros = microsFromText(value, zoned);
     else if (value instanceof Date) micros = microsFromMillis(value.getTime());
     else if (typeof value === "bigint" && fitsLong(value)) return this.putBig(value);
     if (micros === undefined) return this.refuse(zoned ? "a time (ISO text with an offset or Z, a Date, or Unix ms)" : "a time (ISO text, a Date, or Unix ms)", value);
-    return Number.isSafeInteger(micros) ? this.put(micros) : this.putBig(BigInt(micros));
+    return typeof micros === "number" ? this.put(micros) : this.putBig(micros);
   }
 }
 
