@@ -38,19 +38,23 @@ export class RecordReader {
   private damage: RejectedRow | undefined;
   private ended = false;
 
-  private constructor(private readonly source: ByteSource, private readonly layout: Layout, private readonly size: number, at: ReadPosition) {
+  private constructor(private readonly source: ByteSource, private readonly layout: Layout, private readonly file: CsvFile, at: ReadPosition) {
     this.rows = at.rows;
     this.scanner = new RecordScanner({ separator: layout.separator, expected: layout.columns, offset: at.offset, line: at.line });
   }
 
   static async open(file: CsvFile, layout: Layout, at: ReadPosition = start(layout)): Promise<RecordReader> {
-    return new RecordReader(await openBytes(file, at.offset), layout, file.size, at);
+    return new RecordReader(await openBytes(file, at.offset), layout, file, at);
   }
 
   get offset(): number { return this.scanner.offset; }
   get line(): number { return this.scanner.lineAhead; }
-  /** Share of the file that was read, 0 to 1. */
-  get progress(): number { return this.ended || this.size === 0 ? 1 : Math.min(1, this.source.consumed / this.size); }
+  /** Share of the file that was given out, 0 to 1; of a compressed file the share that was unpacked, a little ahead of it. */
+  get progress(): number {
+    const { size, compression } = this.file;
+    if (this.ended || size === 0) return 1;
+    return Math.min(1, (compression === "none" ? this.scanner.offset : this.source.consumed) / size);
+  }
 
   next(): Found {
     for (;;) {
