@@ -62,7 +62,7 @@ export class Traffic {
 
   sent(message: Message, from: NodeRef, to: NodeRef): void {
     const token = message.delivery;
-    if (!looksLikeToken(token) && !this.held.has(from.id)) return;
+    if (!looksLikeToken(token) && !this.held.has(from.id) && !this.turns.has(from.id)) return;
     this.enter();
     const origin = this.originOf(message, from);
     if (!origin) return;
