@@ -1,6 +1,6 @@
 """Appends N trades, given as Python dicts, to a fresh Iceberg table with PyIceberg and prints what that cost, as JSON.
 
-usage: pyiceberg_append.py <json-lines file> <n> <warehouse>
+usage: pyiceberg_append.py <json-lines file> <n> <repeat> <warehouse>
 The rows are parsed before the clock starts: both sides of the benchmark begin with objects in memory.
 """
 import json
@@ -15,7 +15,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.transforms import TruncateTransform
 from pyiceberg.types import DoubleType, ListType, LongType, NestedField, StringType
 
-path, n, warehouse = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+path, n, repeat, warehouse = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 rows = []
 with open(path, encoding="utf8") as lines:
     for line in lines:
@@ -44,10 +44,13 @@ def cpu():
     return usage.ru_utime + usage.ru_stime
 
 
-rss_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-wall, used = time.perf_counter(), cpu()
-table.append(pa.Table.from_pylist(rows, schema=arrow))
-print(json.dumps({
-    "rows": len(rows), "ms": (time.perf_counter() - wall) * 1000, "cpuMs": (cpu() - used) * 1000,
-    "peakRssMb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "rssBeforeMb": rss_before / 1024,
-}))
+runs = []
+for _ in range(repeat):
+    rss_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, used = time.perf_counter(), cpu()
+    table.append(pa.Table.from_pylist(rows, schema=arrow))
+    runs.append({
+        "ms": (time.perf_counter() - wall) * 1000, "cpuMs": (cpu() - used) * 1000,
+        "peakRssMb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "rssBeforeMb": rss_before / 1024,
+    })
+print(json.dumps(runs))
