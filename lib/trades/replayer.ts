@@ -39,6 +39,8 @@ export class Replayer {
   private closed = false;
   /** Counts stops, so that one is not missed by a file that is just being looked for. */
   private stops = 0;
+  /** A pause holds for a file that is just being looked for, too. */
+  private pausing = false;
   private readonly meter = new RateMeter();
 
   constructor(private readonly rules: FileRules, private readonly deps: ReplayDeps) {}
@@ -61,12 +63,20 @@ export class Replayer {
     });
   }
 
-  pause(): void { this.current?.pause(); }
-  resume(): void { this.current?.resume(); }
+  pause(): void {
+    this.pausing = this.busy;
+    this.current?.pause();
+  }
+
+  resume(): void {
+    this.pausing = false;
+    this.current?.resume();
+  }
 
   /** Ends the current replay and drops the files that wait. */
   stop(): void {
     this.stops++;
+    this.pausing = false;
     for (const request of this.queue.splice(0)) request.resolve(undefined);
     this.current?.stop();
   }
@@ -100,6 +110,7 @@ export class Replayer {
         if (this.stops !== stops) { request.resolve(undefined); continue; }
         const replay = new Replay(file, request.config, this.deps);
         this.current = replay;
+        if (this.pausing) replay.pause();
         const end = () => {
           this.last = replay.statistics();
           this.current = undefined;
@@ -110,7 +121,7 @@ export class Replayer {
         request.reject(error as Error);
       }
     }
-    this.busy = false;
+    this.busy = this.pausing = false;
     this.deps.changed?.();
   }
 }

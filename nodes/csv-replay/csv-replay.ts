@@ -13,6 +13,7 @@ import { controlWord, Replayer } from "../../lib/trades/replayer";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { nodeLabel } from "../shared/node-label";
 import { isPerMessage, typedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
 
@@ -24,6 +25,11 @@ const TYPED = ["symbols", "from", "to", "speed", "rate"] as const;
 
 /** The package's files for `ticklake:<name>`, seen from dist/nodes/csv-replay and from nodes/csv-replay. */
 const BUNDLED_DIR = ["../../../resources", "../../resources"].map((dir) => join(__dirname, dir)).find((dir) => existsSync(join(dir, "sample-trades.csv")));
+
+/** A message that was understood; `over` when it started a file. */
+interface Accepted { over?: Promise<unknown> }
+
+const none = {} as NodeMessage;
 
 interface Settings { dataDirs?: string[]; sortDir?: string; maxSortBytes?: number }
 
@@ -40,6 +46,7 @@ export = (RED: NodeAPI): void => {
     let heldUpBy: string | undefined;
     let failure: Error | undefined;
     let begun = false;
+    let turn: Promise<void> = Promise.resolve();
 
     const replayer = new Replayer(rules, {
       port: {
@@ -57,7 +64,7 @@ export = (RED: NodeAPI): void => {
 
     const source: NodeSource<ReplayPosition> = openSource<ReplayPosition>(RED, node, options, {
       start: () => {
-        if (fixed.autoStart && !begun) replay(configuredFile({} as NodeMessage), {} as NodeMessage).catch((error: unknown) => node.error((error as Error).message, { error }));
+        if (fixed.autoStart && !begun) inOrder(() => replay(configuredFile(none), none)).catch((error: unknown) => node.error((error as Error).message, { error }));
         begun = true;
       },
       // Sending waits for the flows to run again (`sending`).
@@ -65,21 +72,16 @@ export = (RED: NodeAPI): void => {
       delivered: (delivery) => replayer.delivered(delivery),
       failed: (failed) => replayer.failed(failed),
       heldUp: (holdUp) => {
-        heldUpBy = holdUp?.node;
+        heldUpBy = holdUp && nodeLabel(RED, holdUp.node);
         show();
       },
     });
 
-    async function replay(name: Promise<string>, msg: NodeMessage): Promise<void> {
-      try {
-        failure = undefined;
-        await replayer.submit(await name, await configFor(msg));
-      } catch (error) {
-        failure = asTicklakeError(error, "FILE_UNREADABLE");
-        throw failure;
-      } finally {
-        show();
-      }
+    /** Takes a file in; `over` resolves when all of it is delivered. */
+    async function replay(name: Promise<string>, msg: NodeMessage): Promise<Accepted> {
+      const [file, config] = await Promise.all([name, configFor(msg)]);
+      failure = undefined;
+      return { over: replayer.submit(file, config) };
     }
 
     /** The settings for one file: those that depend on the message are read now. */
@@ -101,12 +103,24 @@ export = (RED: NodeAPI): void => {
       throw new TicklakeError("CONTROL_INVALID", 'msg.payload is neither a file name nor one of "start", "stop", "pause", "resume". Send "start" to replay the file that is set in the node.');
     }
 
-    async function receive(msg: NodeMessage): Promise<void> {
+    async function accept(msg: NodeMessage): Promise<Accepted> {
       const word = controlWord(msg.payload);
       if (word === "pause") replayer.pause();
       else if (word === "resume" || (word === "start" && replayer.active)) replayer.resume();
       else if (word === "stop") replayer.stop();
-      else await replay(word === "start" ? configuredFile(msg) : fileOf(msg), msg);
+      else return replay(word === "start" ? configuredFile(msg) : fileOf(msg), msg);
+      return {};
+    }
+
+    /** Reading typed properties takes a while: messages still take effect in the order in which they came. */
+    function inOrder(task: () => Promise<Accepted>): Promise<void> {
+      const accepted = turn.then(task);
+      turn = accepted.then(() => undefined, () => undefined);
+      return accepted.then(({ over }) => over).then(() => show(), (error: unknown) => {
+        failure = asTicklakeError(error, "FILE_UNREADABLE");
+        show();
+        throw failure;
+      });
     }
 
     function show(): void {
@@ -120,7 +134,7 @@ export = (RED: NodeAPI): void => {
     show();
 
     node.on("input", (msg, _send, done) => {
-      receive(msg).then(() => { show(); done(); }, (error: unknown) => { done(asTicklakeError(error)); });
+      inOrder(() => accept(msg)).then(() => done(), (error: unknown) => done(error as Error));
     });
 
     node.on("close", (done: () => void) => {
