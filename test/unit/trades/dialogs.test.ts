@@ -51,6 +51,8 @@ describe("dialogs of synthetic-gen and explode-trades", () => {
         const text = key!.split(".").reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], texts);
         assert.equal(typeof text, "string", key);
       }
+      // Other texts than our own come from the editor's catalogue, which must be named.
+      for (const [, key] of html.matchAll(/data-i18n="(?:\[placeholder\])?([^"]+)"/g)) assert.ok(key!.startsWith(`${type}.`) || key === "node-red:common.label.name", key);
       assert.match(readFileSync(join(folder, "locales", "en-US", `${type}.html`), "utf8"), new RegExp(`<script type="text/markdown" data-help-name="${type}">[\\s\\S]{500}`));
       assert.ok(existsSync(join(root, "icons", `${type}.svg`)));
     });
