@@ -13,7 +13,8 @@ import { CompactWriter } from "./thrift";
 /** Data pages hold about this many bytes before compression. */
 const PAGE_BYTES = 1 << 20;
 
-export const ENCODING = { PLAIN: 0, RLE: 3, RLE_DICTIONARY: 8 } as const;
+/** In files of version 1 both kinds of page name their dictionary PLAIN_DICTIONARY, as Iceberg's Java writer does: old readers know no other. */
+export const ENCODING = { PLAIN: 0, PLAIN_DICTIONARY: 2, RLE: 3 } as const;
 const PAGE = { DATA: 0, DICTIONARY: 2 } as const;
 
 export interface ChunkMetadata {
@@ -55,7 +56,7 @@ export function writeChunk(file: Output, leaf: LeafColumn, column: ColumnData, c
   if (encoded) {
     buffers.raw.clear();
     plainValues(buffers.raw, encoded.dictionary, 0, encoded.dictionary.count);
-    writePage((w) => w.struct(7, (d) => d.i32(1, encoded.dictionary.count).i32(2, ENCODING.PLAIN)), PAGE.DICTIONARY);
+    writePage((w) => w.struct(7, (d) => d.i32(1, encoded.dictionary.count).i32(2, ENCODING.PLAIN_DICTIONARY)), PAGE.DICTIONARY);
   }
   const dataOffset = file.length;
   const pages = splitPages(leaf, column, encoded);
@@ -65,7 +66,7 @@ export function writeChunk(file: Output, leaf: LeafColumn, column: ColumnData, c
     writeLevels(raw, leaf, column, page);
     if (encoded) writeCodes(raw, encoded, page);
     else plainValues(raw, column, page.valueFrom, page.valueTo);
-    const encoding = encoded ? ENCODING.RLE_DICTIONARY : ENCODING.PLAIN;
+    const encoding = encoded ? ENCODING.PLAIN_DICTIONARY : ENCODING.PLAIN;
     const alone = pages.length === 1;
     writePage((w) => w.struct(5, (d) => {
       d.i32(1, page.slotTo - page.slotFrom).i32(2, encoding).i32(3, ENCODING.RLE).i32(4, ENCODING.RLE);

@@ -69,9 +69,9 @@ function writeFooter(w: CompactWriter, schema: Schema, leaves: readonly LeafColu
 
 function writeChunkMetadata(m: CompactWriter, chunk: ChunkMetadata, codec: Codec): void {
   const { leaf, dictionaryOffset } = chunk;
-  const encoding = dictionaryOffset === undefined ? ENCODING.PLAIN : ENCODING.RLE_DICTIONARY;
+  const encoding = dictionaryOffset === undefined ? ENCODING.PLAIN : ENCODING.PLAIN_DICTIONARY;
   m.i32(1, physicalType(leaf.type))
-    .i32s(2, dictionaryOffset === undefined ? [ENCODING.PLAIN, ENCODING.RLE] : [ENCODING.PLAIN, ENCODING.RLE, ENCODING.RLE_DICTIONARY])
+    .i32s(2, [encoding, ENCODING.RLE])
     .strings(3, leaf.path)
     .i32(4, CODEC_IDS[codec])
     .i64(5, chunk.slots)
@@ -80,7 +80,7 @@ function writeChunkMetadata(m: CompactWriter, chunk: ChunkMetadata, codec: Codec
     .i64(9, chunk.dataOffset)
     .i64(11, dictionaryOffset)
     .struct(12, (s) => writeStatistics(s, leaf, chunk.statistics))
-    .structs(13, [...(dictionaryOffset === undefined ? [] : [[2, ENCODING.PLAIN, 1]]), [0, encoding, chunk.dataPages]], (e, [type, how, pages]) => e.i32(1, type).i32(2, how).i32(3, pages));
+    .structs(13, [...(dictionaryOffset === undefined ? [] : [[2, encoding, 1]]), [0, encoding, chunk.dataPages]], (e, [type, how, pages]) => e.i32(1, type).i32(2, how).i32(3, pages));
 }
 
 /** Iceberg's metrics by field id. Columns inside lists and maps have counts but no bounds. */
