@@ -99,7 +99,7 @@ function welcome(url) {
   say();
   say("  Read the table with an engine of your own:");
   say(`    duckdb -c "INSTALL iceberg; LOAD iceberg; SELECT S AS symbol, count(*) AS trades FROM iceberg_scan('${table}') GROUP BY 1"`);
-  say(`    python -c "from pyiceberg.table import StaticTable; print(StaticTable.from_metadata('${table}').scan(limit=10).to_pandas())"`);
+  say(`    python -c "from pyiceberg.table import StaticTable; print(StaticTable.from_metadata('${table}').scan(limit=10).to_pandas())"   (pip install "pyiceberg[pyarrow,pandas]")`);
   say();
   if (!["127.0.0.1", "localhost", "::1"].includes(host) && !headless) {
     say(`  ! The editor listens on ${host} without a password: whoever reaches it can run programs on this machine.`);
