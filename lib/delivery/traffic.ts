@@ -127,7 +127,7 @@ export class Traffic {
 
   completed(message: Message, node: NodeRef, error?: unknown): void {
     const part = this.openPart(message, node.id);
-    if (!part || part.sink) return;
+    if (!part) return;
     this.enter();
     this.complete(part, error ?? undefined);
   }
@@ -195,8 +195,9 @@ export class Traffic {
     return this.parts.get(message)?.some((part) => part.node === node && !part.travelling && (isUnfinished(part) || part.closedTurn === this.ownTurn)) ?? false;
   }
 
+  /** A part that the node has received and not completed; one that a sink has accepted is the sink's own business. */
   private openPart(message: Message, node: string): PartRecord | undefined {
-    return this.parts.get(message)?.find((part) => part.node === node && !part.travelling && isUnfinished(part));
+    return this.parts.get(message)?.find((part) => part.node === node && !part.travelling && !part.sink && isUnfinished(part));
   }
 
   private open(message: Message, origin: Origin, node: string, from: string | undefined): PartRecord {

@@ -66,7 +66,7 @@ export class DeliveryRuntime {
       onError: (error) => { this.RED.log.error(`ticklake delivery: ${error instanceof Error ? error.stack ?? error.message : String(error)}`); },
     });
     this.logHandler.on("log", (entry: { level: number; id?: string; msg: unknown }) => {
-      if ((entry.level === ERROR || entry.level === FATAL) && entry.id !== undefined) this.ledger.errorLogged(entry.id, entry.msg);
+      if ((entry.level === ERROR || entry.level === FATAL) && entry.id !== undefined) this.ledger.errorLogged(entry.id, plainText(entry.msg));
     });
     const { events } = this.RED;
     events.on("flows:stopping", () => { this.stopping(); });
@@ -172,6 +172,17 @@ function turnCounter(): () => number {
 /** node-red-node-test-helper hands nodes an API without `hooks`; the runtime under it runs those of @node-red/util all the same. */
 function hooksOf(RED: Red): Hooks {
   return (RED.hooks as Hooks | undefined) ?? (require("@node-red/util") as { hooks: Hooks }).hooks;
+}
+
+/** The text of a logged error. The debug sidebar's log handler may have replaced the error by its encoding for the editor. */
+function plainText(logged: unknown): string {
+  if (logged instanceof Error) return logged.message;
+  const text = String(logged);
+  if (!text.startsWith("{")) return text;
+  try {
+    const { __enc__, data } = JSON.parse(text) as { __enc__?: boolean; data?: { message?: unknown } };
+    return __enc__ && typeof data?.message === "string" ? data.message : text;
+  } catch { return text; }
 }
 
 const KEY = Symbol.for("ticklake.delivery.1");
