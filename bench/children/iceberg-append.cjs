@@ -51,7 +51,7 @@ async function main() {
   await encoder.encode({ batch: new ColumnAccumulator(TRADES_SCHEMA).take([]), schema: TRADES_SCHEMA, spec: parsePartitionBy("", TRADES_SCHEMA), codec: "snappy" });
   const sink = new TableSink({
     catalog, identifier, name: "db.trades", options, encoder, ledger,
-    events: { committed: (r) => { totals.rows += r.rows; totals.commits++; totals.files += r.files; }, duplicate: nothing, changed: nothing, warn: console.error,
+    events: { committed: (r) => { totals.rows += r.rows; totals.commits++; totals.files += r.files; }, unwritten: nothing, changed: nothing, warn: console.error,
       rejected: (row, reason) => { throw new Error(reason); }, retrying: (e) => console.error(e), failed: (e) => { throw e; } },
   });
 

@@ -61,9 +61,9 @@ export = (RED: NodeAPI): void => {
           status.committed(table, result, waiting());
           sendResults(node, result, parts.map((part) => contexts.get(part)));
         },
-        duplicate(rows, part) {
+        unwritten(part, duplicates) {
           const context = contexts.get(part);
-          if (context?.msg._linkSource) context.send(answer(context.msg, { table, rows: 0, duplicates: rows }));
+          if (context?.msg._linkSource) context.send(answer(context.msg, { table, rows: 0, files: 0, bytes: 0, duplicates }));
         },
         rejected(row, reason, part) {
           status.rejected();
@@ -100,7 +100,7 @@ export = (RED: NodeAPI): void => {
         void Promise.all([...targets.values()].map(({ sink }) => sink.flush())).then(() => done(), done);
         return;
       }
-      withTypedProperty(RED, node, config, "table", msg, (error, table) => {
+      withTypedProperty(RED, node, { ...config, table: config["table"] ?? options.table }, "table", msg, (error, table) => {
         try {
           if (error) throw error;
           take(msg, table, send as Send, done);

@@ -70,15 +70,16 @@ export async function until(condition: () => boolean, what = "the condition"): P
 }
 
 /**
- * Loads one node with a collector on every output, a Catch and a Complete node. `between` are further nodes (and the
- * modules that define them); `wires` goes to them instead of the collectors, which are named out0, out1, ...
+ * Loads one node with a collector on every output, a Catch and a Complete node. `nodes` are further nodes, `configs` config nodes (and `modules` what
+ * defines them); `wires` goes to them instead of the collectors, which are named out0, out1, ...
  */
-export async function load(module: NodeModule, type: string, config: object, options: { outputs?: number; wires?: string[][]; nodes?: object[]; modules?: NodeModule[] } = {}): Promise<Rig> {
-  const { outputs: count = 2, nodes = [], modules = [] } = options;
+export async function load(module: NodeModule, type: string, config: object, options: { outputs?: number; wires?: string[][]; nodes?: object[]; configs?: object[]; modules?: NodeModule[] } = {}): Promise<Rig> {
+  const { outputs: count = 2, nodes = [], configs = [], modules = [] } = options;
   const names = Array.from({ length: count }, (_, k) => `out${k}`);
   // A node without place is a config node to Node-RED, and an id that equals some property's value a dependency.
   await helper.load([module, ...core, ...modules], [
     { id: "tab0", type: "tab", label: "test" },
+    ...configs,
     ...[
       { id: "under-test", type, wires: options.wires ?? names.map((name) => [name]), ...config },
       ...names.map((id) => ({ id, type: "helper" })),

@@ -14,8 +14,8 @@ import { retrying } from "./retrying";
 export interface TableSinkEvents {
   /** A commit landed; `parts` are completed right after this returns. */
   committed(result: CommitResult, parts: readonly Part[]): void;
-  /** A message that is in the table already (watermark); it is completed right after this returns. */
-  duplicate(rows: number, part: Part): void;
+  /** A message of which nothing needed writing: in the table already (`duplicates` rows), empty, or all rejected. It is completed right after this returns. */
+  unwritten(part: Part, duplicates: number): void;
   /** A row that does not fit. Called while its message is being taken, before that is parked. */
   rejected(row: unknown, reason: string, part: Part): void;
   /** Something that a repetition can mend: tried again after `waitMs`. */
@@ -78,6 +78,7 @@ export class TableSink {
   /** Takes a message's rows. Completes, parks or fails the part; never throws. */
   add(rows: Rows, part: Part): void {
     if (part.state !== "held") return;
+    if (rows.length === 0) { this.#unwritten(part, 0); return; }
     if (this.#closing) { part.fail(new TicklakeError("STOPPED", "The node is stopping; these rows were not written.")); return; }
     if (part.deliveries.length === 0 && this.#unprotectedRows > 0 && this.#unprotectedRows + rows.length > UNPROTECTED_COMMITS * this.#deps.options.maxRows) {
       part.fail(new TicklakeError("STORAGE_FAILED", `${this.#unprotectedRows} rows without delivery wait for ${this.#deps.options.table} already and more are refused: commits do not keep up or the storage is away (see the status).`));
@@ -129,7 +130,7 @@ export class TableSink {
   async close(timeoutMs: number): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#timer);
-    if (this.#open) {
+    if (this.#open || this.#opening) {
       const over = new AbortController();
       await Promise.race([this.flush().finally(() => over.abort()), pause(timeoutMs, over.signal)]);
     }
@@ -176,7 +177,7 @@ export class TableSink {
   /** Looks the message up in the table's watermarks; true when it needs no writing (or must come again in two pieces). */
   #known(open: OpenTable, rows: Rows, part: Part): boolean {
     if (isBelow(part, open.marks)) {
-      this.#duplicate(rows.length, part);
+      this.#unwritten(part, rows.length);
       return true;
     }
     for (const delivery of part.deliveries) {
@@ -189,9 +190,9 @@ export class TableSink {
     return false;
   }
 
-  #duplicate(rows: number, part: Part): void {
-    this.#duplicates += rows;
-    this.#deps.events.duplicate(rows, part);
+  #unwritten(part: Part, duplicates: number): void {
+    this.#duplicates += duplicates;
+    this.#deps.events.unwritten(part, duplicates);
     part.done();
   }
 
@@ -277,7 +278,7 @@ export class TableSink {
     for (const { part, from, to } of selection.entries) if (part.deliveries.length === 0) this.#unprotectedRows -= to - from;
     const committer = new Committer({
       open, options, encoder: this.#deps.encoder, signal: this.#stop.signal, now: this.#now, onRetry: events.retrying,
-      duplicate: ({ part, from, to }) => this.#duplicate(to - from, part),
+      duplicate: ({ part, from, to }) => this.#unwritten(part, to - from),
     });
     try {
       const { result, landed } = await committer.commit(selection);
@@ -287,7 +288,7 @@ export class TableSink {
         events.committed({ ...result, duplicates: this.#duplicates }, landed.parts);
         this.#duplicates = 0;
       }
-      for (const part of landed.parts) part.done();
+      for (const part of landed.parts) if (result) part.done(); else this.#unwritten(part, 0);
       if (open.followLayout()) this.#unknownFields.clear();
     } catch (caught) {
       const error = asTicklakeError(caught);

@@ -77,7 +77,7 @@ export class TestSink {
       options: parseSinkOptions({ table: "db.trades", commitInterval: 3600, ...properties }, id),
       events: {
         committed: (result) => this.results.push(result),
-        duplicate: () => undefined,
+        unwritten: () => undefined,
         rejected: (row, reason) => this.rejects.push({ row, reason }),
         retrying: (error) => this.retries.push(error),
         failed: (error) => this.failed.push(error),

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HadoopCatalog } from "../../lib/iceberg/catalog/hadoop";
+import { LocalFileIO } from "../../lib/iceberg/io/local";
+import icebergCatalog from "../../nodes/iceberg-catalog/iceberg-catalog";
+import icebergOut from "../../nodes/iceberg-out/iceberg-out";
+import { load as loadNode, settle, until, unload, useHelper, type NodeModule } from "../support/helper";
+import { readRows } from "../support/read-table";
+
+const links = createRequire(__filename)("@node-red/nodes/core/common/60-link.js") as NodeModule;
+const trade = (i: number, more: object = {}) => ({ T: "t", S: "AAPL", i, x: "V", p: 150.25, s: 100, timestamp: 1_699_564_800_000 + i, c: ["@"], z: "C", ...more });
+
+describe("node iceberg-out", () => {
+  let warehouse: string;
+  beforeEach(async () => { warehouse = await mkdtemp(join(tmpdir(), "ticklake-out-")); });
+  afterEach(async () => { await unload(); await rm(warehouse, { recursive: true, force: true }); });
+  useHelper();
+
+  const load = (config: object = {}, more: { nodes?: object[]; modules?: NodeModule[]; wires?: string[][] } = {}) =>
+    loadNode(icebergOut as unknown as NodeModule, "iceberg-out", { catalog: "cat0", commitInterval: "3600", ...config }, {
+      ...more,
+      configs: [{ id: "cat0", type: "iceberg-catalog", catalogName: "local", catalogType: "hadoop", warehouse }],
+      modules: [icebergCatalog as unknown as NodeModule, ...(more.modules ?? [])],
+    });
+  const rows = async (name = "flattened_stocks") => {
+    const catalog = new HadoopCatalog({ warehouse, io: new LocalFileIO() });
+    return (await readRows(await catalog.loadTable({ namespace: ["db"], name }))).sort((a, b) => Number(a["i"]) - Number(b["i"]));
+  };
+
+  it("writes an array, one object, JSON text and a Buffer, and completes each when it is committed", async () => {
+    const { send, outputs, completed, statuses } = await load();
+    await send({ payload: [trade(1), trade(2)] }, { payload: trade(3) }, { payload: JSON.stringify([trade(4, { i: "9007199254740993" })]) }, { payload: Buffer.from(`${JSON.stringify(trade(5))}\n${JSON.stringify(trade(6))}\n`) });
+    assert.equal(completed.length, 0, "nothing is done before the commit");
+    await send({ payload: "flush" });
+    await until(() => completed.length === 5, "every message and the flush are done");
+    const [result] = outputs[0]!;
+    assert.equal(outputs[0]!.length, 1, "one result per commit");
+    assert.deepEqual(Object.keys(result!.payload as object), ["table", "snapshotId", "sequenceNumber", "rows", "files", "bytes", "ms", "conflicts", "duplicates"]);
+    assert.equal((result!.payload as { rows: number }).rows, 6);
+    assert.equal(typeof (result!.payload as { snapshotId: unknown }).snapshotId, "string");
+    assert.equal(result!.delivery, undefined, "results carry no token");
+    assert.deepEqual((await rows()).map((r) => r["i"]), [1n, 2n, 3n, 5n, 6n, 9007199254740993n]);
+    await until(() => /last commit 6 in \d+ ms/.test(statuses().at(-1)?.text ?? ""), "the status tells of the commit");
+  });
+
+  it("rejects rows one by one on output 2, with reason and source", async () => {
+    const { send, outputs } = await load();
+    await send({ topic: "iex", payload: [trade(1), trade(2, { s: "many" }), trade(3)] });
+    await until(() => outputs[1]!.length === 1, "the reject");
+    const { payload } = outputs[1]![0]!;
+    assert.deepEqual(payload, { reason: (payload as { reason: string }).reason, row: trade(2, { s: "many" }), source: { topic: "iex" } });
+    assert.match((payload as { reason: string }).reason, /^s: /);
+    await send({ payload: "flush" });
+    await until(() => outputs[0]!.length === 1, "the commit");
+    assert.deepEqual((await rows()).map((r) => r["i"]), [1n, 3n]);
+  });
+
+  it("routes by msg.table, one commit per table", async () => {
+    const { send, outputs } = await load();
+    await send({ payload: [trade(1)] }, { table: "db.other", payload: [trade(2)] }, { table: "local.db.other", payload: [trade(3)] }, { payload: "flush" });
+    await until(() => outputs[0]!.length === 2, "two commits");
+    assert.deepEqual((await rows()).length, 1);
+    assert.deepEqual((await rows("other")).length, 2, "with and without the catalog's name is one table");
+  });
+
+  it("fails a message that names no table, or a path", async () => {
+    const { send, caught } = await load({ table: "" });
+    await send({ payload: [trade(1)] }, { table: "../../etc.passwd", payload: [trade(1)] }, { table: "onlyname", payload: [trade(1)] });
+    await until(() => caught.length === 3, "three errors");
+    assert.deepEqual(caught.map((msg) => (msg.error as { code?: string }).code), Array(3).fill("TABLE_NAME_INVALID"));
+  });
+
+  it("fails a payload that holds no rows, and goes on", async () => {
+    const { send, caught, outputs } = await load();
+    await send({ payload: 42 }, { payload: null }, { payload: "not json" }, { payload: "" }, { payload: [trade(1)] }, { payload: "flush" });
+    await until(() => outputs[0]!.length === 1, "the commit");
+    assert.deepEqual(caught.map((msg) => (msg.error as { code?: string }).code), Array(4).fill("RECORD_INVALID"));
+  });
+
+  it("takes the table from an environment variable or a message property", async () => {
+    process.env["TICKLAKE_TEST_TABLE"] = "db.from_env";
+    const first = await load({ table: "TICKLAKE_TEST_TABLE", tableType: "env" });
+    await first.send({ payload: [trade(1)] }, { payload: "flush" });
+    await until(() => first.outputs[0]!.length === 1, "the commit");
+    assert.equal((await rows("from_env")).length, 1);
+    await unload();
+    const second = await load({ table: "where", tableType: "msg" });
+    await second.send({ where: "db.from_msg", payload: [trade(1)] }, { payload: "flush" });
+    await until(() => second.outputs[0]!.length === 1, "the commit");
+    assert.equal((await rows("from_msg")).length, 1);
+  });
+
+  it("answers each link call with a result of its own", async () => {
+    const { send, outputs } = await load({}, {
+      modules: [links],
+      wires: [["ret"], ["out1"]],
+      nodes: [
+        { id: "in", type: "link in", links: [], wires: [["under-test"]] },
+        { id: "ret", type: "link out", mode: "return", links: [] },
+        { id: "call", type: "link call", links: ["in"], linkType: "static", timeout: "10", wires: [["out0"]] },
+      ],
+    });
+    const helper = createRequire(__filename)("node-red-node-test-helper") as { getNode(id: string): { receive(msg: object): void } };
+    helper.getNode("call").receive({ tag: "a", payload: [trade(1)] });
+    helper.getNode("call").receive({ tag: "b", payload: [trade(2)] });
+    await settle();
+    await send({ payload: "flush" });
+    await until(() => outputs[0]!.length === 2, "both calls return");
+    assert.deepEqual(outputs[0]!.map((msg) => msg.tag), ["a", "b"]);
+    for (const msg of outputs[0]!) assert.equal((msg.payload as { rows: number }).rows, 2);
+  });
+
+  it("commits what waits when it is closed", async () => {
+    const { send, node } = await load();
+    await send({ payload: [trade(1), trade(2)] });
+    await node.close();
+    assert.equal((await rows()).length, 2);
+  });
+
+  it("shows a setting that is wrong, and answers messages with it", async () => {
+    const { send, caught, statuses } = await load({ commitInterval: "soon" });
+    assert.match(statuses().at(-1)!.text!, /commitInterval: "soon" is no duration/);
+    await send({ payload: [trade(1)] });
+    await until(() => caught.length === 1, "the error");
+    assert.equal((caught[0]!.error as { code?: string }).code, "CONFIG_INVALID");
+  });
+
+  it("says that a catalog is missing", async () => {
+    const { statuses } = await load({ catalog: "" });
+    assert.match(statuses().at(-1)!.text!, /No catalog is chosen/);
+  });
+});
