@@ -241,7 +241,7 @@ describe("explode: the hand-written path and the schema agree", () => {
       return single && written.length === 1 ? written[0]! : `${space}[${written.join(`${space},${space}`)}]${space}`;
     });
     let quick = 0;
-    fc.assert(fc.property(texts, fc.option(fc.tuple(fc.nat(), fc.nat(2), fc.constantFrom(..."{}[]:,\"\\.-+0eE1 tTn\u0001\u00e9")), { nil: undefined }), (text, change) => {
+    fc.assert(fc.property(texts, fc.option(fc.tuple(fc.nat(), fc.nat(2), fc.constantFrom(..."{}[]:,\"\\.-+0eE1 tTn\u0001\u00e9")), { nil: undefined, freq: 1 }), (text, change) => {
       if (change) {
         const [where, cut, put] = change;
         const at = where % (text.length + 1);
@@ -252,7 +252,7 @@ describe("explode: the hand-written path and the schema agree", () => {
       quick++;
       assert.deepEqual(scanned, generally(text), text);
     }), { numRuns: 3000 });
-    assert.ok(quick > 300, `${quick} texts taken the quick way`);
+    assert.ok(quick > 200, `${quick} texts taken the quick way`);
   });
 
   it("the quick scanner takes what Alpaca and Python write, with every id and price exact", () => {
