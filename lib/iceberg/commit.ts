@@ -113,24 +113,27 @@ export class PendingAppend {
     const deadline = limits.maxWaitMs === undefined ? Infinity : this.#tools.now() + limits.maxWaitMs;
     for (let failures = 0; ; failures++) {
       try {
-        this.#checkStopped(limits.signal);
+        if (!this.unknown) this.#checkStopped(limits.signal);
         const base = await this.#table.refresh();
         const landed = await this.#findLanded(base);
         if (landed) return landed;
         this.#forgetSettled(base);
+        this.#checkStopped(limits.signal);
         return await this.#attempt(base);
       } catch (caught) {
         const error = asTicklakeError(caught, "STORAGE_FAILED");
-        if (!this.#goesOn(error, deadline)) throw await this.#ended(error);
+        if (!this.#goesOn(error, deadline, limits.signal)) throw await this.#ended(error);
       }
       await this.#tools.sleep(this.#backOff(failures), limits.signal);
     }
   }
 
   /** Conflicts and unknown outcomes are gone after; while one is unknown, so is storage that fails. */
-  #goesOn(error: TicklakeError, deadline: number): boolean {
+  #goesOn(error: TicklakeError, deadline: number, signal: AbortSignal | undefined): boolean {
     if (error.code === "COMMIT_CONFLICT") this.#conflicts++;
     const again = error.code === "COMMIT_CONFLICT" || error.code === "COMMIT_UNKNOWN" || (this.unknown && (error.code === "STORAGE_FAILED" || error.code === "STORAGE_FULL"));
+    // Stopped with an outcome just become unknown: one more look, in which reading must succeed.
+    if (signal?.aborted && error.code !== "COMMIT_UNKNOWN") return false;
     return again && this.#tools.now() < deadline;
   }
 

@@ -112,7 +112,7 @@ describe("commits on failing storage", () => {
       await insist(healthy, "/d/last");
       await assertSound(await open(memory), [...files, "/d/last"]);
       assert.equal(table.location, healthy.location);
-    }), { numRuns: 60 });
+    }), { numRuns: Number(process.env["TICKLAKE_FAULT_RUNS"] ?? 30) });
   });
 
   it("an outcome that stays unknown is said, its files stay, and the same append finds out later", async () => {
@@ -139,6 +139,23 @@ describe("commits on failing storage", () => {
     const found = await pending.run({});
     assert.equal(found.sequenceNumber, 1);
     assert.equal(pending.unknown, false);
+    await assertSound(table, ["/d/1"]);
+  });
+
+  it("stopped while the outcome was unknown, it looks once more before it gives up", async () => {
+    const memory = new MemoryIO();
+    await newTable(memory);
+    const io = new ScriptedIO(memory);
+    const table = await open(io);
+    const stop = new AbortController();
+    let lost = false;
+    io.plan = ({ operation }) => {
+      if (operation !== "create" || lost) return undefined;
+      lost = true;
+      stop.abort();
+      return "landed";
+    };
+    assert.equal((await beginAppend(table, { files: [dataFile("/d/1")], signal: stop.signal }, TOOLS).run()).sequenceNumber, 1);
     await assertSound(table, ["/d/1"]);
   });
 
