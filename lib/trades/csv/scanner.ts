@@ -132,6 +132,8 @@ export class RecordScanner {
     if (p >= end) return this.finished ? Scan.End : Scan.Need;
     this.recordStart = p;
     this.line = this.nextLine;
+    // Most bytes are digits and letters, above every byte that means something: one comparison each.
+    const highest = Math.max(separator, QUOTE);
     let n = 0, from = p, newlines = 0, quoted = false;
     for (;;) {
       if (p >= end) {
@@ -141,6 +143,7 @@ export class RecordScanner {
         break;
       }
       const c = buf[p]!;
+      if (c > highest) { p++; continue; }
       if (c === separator) {
         if (!quoted && n < MAX_FIELDS) { starts[n] = from; ends[n] = p; flags[n] = Quoting.Bare; }
         n++;
