@@ -33,7 +33,7 @@ export function prepareText(sql: string): PreparedText {
     if (token.kind === "word" || token.kind === "quoted") {
       const word = token.kind === "word" ? token.text.toLowerCase() : "";
       const chain = readChain(tokens, i);
-      const travel = readTravel(tokens, chain.next, sql);
+      const travel = level.table ? readTravel(tokens, chain.next, sql) : undefined;
       if (travel || (level.table && chain.parts.length > 3)) {
         const placeholder = `\ue0f1${references.size}`;
         references.set(placeholder, { parts: chain.parts, ...(travel ? { travel: travel.travel } : {}) });
