@@ -8,7 +8,7 @@ export interface Problem { reason: string }
 
 export const INITIAL_CAPACITY = 1024;
 /** A new batch begins with room for as many values as the last one held, up to this. */
-export const MAX_INITIAL_CAPACITY = 65_536;
+const MAX_INITIAL_CAPACITY = 65_536;
 
 /** A new length that is at least `needed`, doubling. */
 export const grownCapacity = (capacity: number, needed: number): number => Math.max(capacity * 2, needed, INITIAL_CAPACITY);
@@ -89,6 +89,15 @@ export abstract class LeafBuilder {
     this.def = undefined;
   }
 
+  /**
+   * Room for the next values, after as many as there are now. Columns get different sizes, 1 to 2 times as much, so that they do not all grow in the
+   * same turn of the event loop.
+   */
+  protected initialCapacity(): number {
+    const base = Math.max(INITIAL_CAPACITY, Math.min(this.count, MAX_INITIAL_CAPACITY));
+    return Math.floor(base * (1 + ((this.leaf.id * 0.618034) % 1)));
+  }
+
   protected refuse(expected: string, value: unknown): false {
     this.problem.reason = `${this.leaf.name}: expected ${expected}, got ${show(value)}`;
     return false;
@@ -100,10 +109,11 @@ type NumberArray = Uint8Array | Int32Array | Float32Array | Float64Array;
 /** Values in a typed array, `unit` elements each. */
 abstract class ArrayBuilder<A extends NumberArray> extends LeafBuilder {
   protected array: A;
-  protected capacity = INITIAL_CAPACITY;
+  protected capacity: number;
 
   constructor(leaf: LeafColumn, problem: Problem, private readonly make: (buffer: SharedArrayBuffer) => A, private readonly elementBytes: number, protected readonly unit = 1) {
     super(leaf, problem);
+    this.capacity = this.initialCapacity();
     this.array = this.allocate(this.capacity);
   }
 
@@ -136,7 +146,7 @@ abstract class ArrayBuilder<A extends NumberArray> extends LeafBuilder {
   }
 
   protected override resetValues(): void {
-    this.capacity = Math.max(INITIAL_CAPACITY, Math.min(this.count, MAX_INITIAL_CAPACITY));
+    this.capacity = this.initialCapacity();
     this.array = this.allocate(this.capacity);
   }
 }

@@ -2,7 +2,7 @@
 import type { LeafColumn } from "../schema";
 import type { ByteStrings, ColumnValues } from "./batch";
 import { bytesFrom } from "./convert";
-import { growBytes, grownCapacity, INITIAL_CAPACITY, LeafBuilder, MAX_INITIAL_CAPACITY, type Problem } from "./leaf";
+import { growBytes, grownCapacity, INITIAL_CAPACITY, LeafBuilder, type Problem } from "./leaf";
 
 /** Dictionary codes have 16 bits. */
 const MAX_ENTRIES = 65_535;
@@ -247,7 +247,7 @@ export class TextBuilder extends LeafBuilder {
 
   protected override resetValues(): void {
     this.plain = undefined;
-    this.capacity = Math.max(INITIAL_CAPACITY, Math.min(this.count, MAX_INITIAL_CAPACITY));
+    this.capacity = this.initialCapacity();
     this.codes = new Uint16Array(new SharedArrayBuffer(this.capacity * 2));
     this.forgetDictionary();
   }
