@@ -132,8 +132,8 @@ export class PendingAppend {
   #goesOn(error: TicklakeError, deadline: number, signal: AbortSignal | undefined): boolean {
     if (error.code === "COMMIT_CONFLICT") this.#conflicts++;
     const again = error.code === "COMMIT_CONFLICT" || error.code === "COMMIT_UNKNOWN" || (this.unknown && (error.code === "STORAGE_FAILED" || error.code === "STORAGE_FULL"));
-    // Stopped with an outcome just become unknown: one more look, in which reading must succeed.
-    if (signal?.aborted && error.code !== "COMMIT_UNKNOWN") return false;
+    // Stopped: one more look at what became of the last attempt, but no waiting for a store that does not answer.
+    if (signal?.aborted && error.kind === "retry") return false;
     return again && this.#tools.now() < deadline;
   }
 

@@ -48,10 +48,11 @@ export class MemoryIO implements FileIO {
     this.#put(location, bytes);
   }
 
-  async create(location: string, bytes: Uint8Array, options: CreateOptions = {}): Promise<void> {
+  async create(location: string, bytes: Uint8Array, options: CreateOptions = {}): Promise<string> {
     await options.staged?.();
     if (this.#get("create", location)) throw new TicklakeError("FILE_EXISTS", `${location} is there`);
     this.#put(location, bytes);
+    return this.files.get(location)!.version;
   }
 
   async replace(location: string, bytes: Uint8Array, options: ReplaceOptions = {}): Promise<boolean> {

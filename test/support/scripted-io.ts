@@ -56,7 +56,7 @@ export class ScriptedIO implements FileIO {
     return this.#run("write", location, () => this.inner.write(location, bytes));
   }
 
-  create(location: string, bytes: Uint8Array, options?: CreateOptions): Promise<void> {
+  create(location: string, bytes: Uint8Array, options?: CreateOptions): Promise<string> {
     return this.#run("create", location, () => this.inner.create(location, bytes, options));
   }
 

@@ -68,21 +68,30 @@ export class HadoopTable implements Table {
     const version = base.version + 1;
     const state: TableState = { metadata, version, metadataLocation: this.#versions.locationOf(version), formatVersion: 2 };
     await probe?.("before-metadata");
-    await this.#createVersion(state, probe);
+    const fileVersion = await this.#createVersion(state, probe);
     try {
       await probe?.("after-link");
       await this.#checkNotStalled(base, state, updates);
-      const stat = await this.io.stat(state.metadataLocation);
-      if (stat) {
-        this.#state = state;
-        this.#fileVersion = stat.version;
-      }
     } catch (error) {
       if (error instanceof TicklakeError && SETTLED.has(error.code)) throw error;
       throw new TicklakeError("COMMIT_UNKNOWN", `Version ${version} of ${this.fullName} was written, but what followed failed. The table is read again to find out.`, { cause: error });
     }
     await this.#tidy(state, probe);
+    await this.#checkNotOverwritten(state, fileVersion);
+    this.#state = state;
+    this.#fileVersion = fileVersion;
     return state;
+  }
+
+  /**
+   * Spark looks whether a version exists and then renames onto it: in between, ours may appear and be overwritten. None of our own writers can
+   * do that, and a look after the hint was written finds nearly all such cases, but not all: several engines on one table need a REST catalog.
+   */
+  async #checkNotOverwritten(state: TableState, fileVersion: string): Promise<void> {
+    const now = await this.io.stat(state.metadataLocation).catch(() => undefined);
+    // Gone: trimmed, by others who had built on it.
+    if (now === undefined || now.version === fileVersion) return;
+    throw new TicklakeError("COMMIT_UNKNOWN", `Another engine wrote over version ${state.version} of ${this.fullName}. The table is read again, and the commit repeated if it is lost.`);
   }
 
   #checkWritable(base: TableState, updates: readonly MetadataUpdate[]): void {
@@ -96,9 +105,9 @@ export class HadoopTable implements Table {
     }
   }
 
-  async #createVersion(state: TableState, probe: CommitProbe | undefined): Promise<void> {
+  async #createVersion(state: TableState, probe: CommitProbe | undefined): Promise<string> {
     try {
-      await this.io.create(state.metadataLocation, encodeMetadata(state.metadata), { staged: () => probe?.("after-temp-metadata") });
+      return await this.io.create(state.metadataLocation, encodeMetadata(state.metadata), { staged: () => probe?.("after-temp-metadata") });
     } catch (error) {
       if (error instanceof TicklakeError && error.code === "FILE_EXISTS") {
         throw new TicklakeError("COMMIT_CONFLICT", `Another writer was first with version ${state.version} of ${this.fullName}. The commit is repeated on top of it.`, { cause: error });

@@ -23,7 +23,8 @@ export interface HadoopCatalogOptions {
 /**
  * Iceberg's file-based catalog: a folder per namespace and table, nothing else. Spark opens it with `type = hadoop` and the same warehouse.
  *
- * Several of our own writers may commit to one table at once. On a local disk Spark may, too (its rename does not overwrite there).
+ * Several of our own writers may commit to one table at once. Other engines that write to it at the same moment may overwrite a commit (Spark looks for
+ * the next version and then renames onto it): for several writing engines use a REST catalog.
  */
 export class HadoopCatalog implements Catalog {
   readonly name: string;

@@ -115,11 +115,13 @@ export class LocalFileIO implements FileIO {
     }
   }
 
-  async create(location: string, bytes: Uint8Array, options: CreateOptions = {}): Promise<void> {
+  async create(location: string, bytes: Uint8Array, options: CreateOptions = {}): Promise<string> {
     const file = localPath(location);
     const staged = temporary(file);
+    let version: string;
     try {
       await this.#writeNew(staged, bytes);
+      version = info(location, await fsp.stat(staged, { bigint: true })).version;
     } catch (error) {
       throw storageError(error, "write", file);
     }
@@ -129,6 +131,7 @@ export class LocalFileIO implements FileIO {
       await this.#linkOnce(staged, file);
       linked = true;
       await this.#syncFolder(path.dirname(file));
+      return version;
     } catch (error) {
       if (linked) throw unknown(file, error);
       throw error instanceof TicklakeError ? error : storageError(error, "write", file);

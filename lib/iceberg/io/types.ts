@@ -49,8 +49,12 @@ export interface FileIO {
   exists(location: string): Promise<boolean>;
   /** Writes under a name that nobody else uses (data files, manifests). FILE_EXISTS when somebody does. Readers must not look before it has returned. */
   write(location: string, bytes: Uint8Array): Promise<void>;
-  /** Appears whole or not at all; of several that create one name at once exactly one wins, the others get FILE_EXISTS. */
-  create(location: string, bytes: Uint8Array, options?: CreateOptions): Promise<void>;
+  /**
+   * Appears whole or not at all; of several that create one name at once exactly one wins, the others get FILE_EXISTS.
+   *
+   * @returns the version (FileInfo) of what was created: by it a later look tells whether it is still that file
+   */
+  create(location: string, bytes: Uint8Array, options?: CreateOptions): Promise<string>;
   /** Replaces a file whole: readers see the old or the new one, never a part. False when `unless` held it back. */
   replace(location: string, bytes: Uint8Array, options?: ReplaceOptions): Promise<boolean>;
   /** Deletes; a file that is not there is fine. */

@@ -7,6 +7,8 @@ import { HadoopCatalog } from "../../../lib/iceberg/catalog/hadoop";
 import { loadTableFromMetadata } from "../../../lib/iceberg/catalog/static";
 import type { Catalog, Table } from "../../../lib/iceberg/catalog/types";
 import { append } from "../../../lib/iceberg/commit";
+import { applyUpdates } from "../../../lib/iceberg/metadata";
+import { encodeMetadata } from "../../../lib/iceberg/metadata-json";
 import { LocalFileIO } from "../../../lib/iceberg/io/local";
 import { catalogConformance } from "../../support/catalog-conformance";
 import { assertSound, dataFile, hintOf, SCHEMA, SPEC } from "../../support/iceberg";
@@ -168,6 +170,24 @@ describe("hadoop layout", () => {
     assert.equal(result.sequenceNumber, 1);
     await assertSound(table, files);
   });
+
+  for (const point of ["after-link", "after-hint"]) {
+    it(`a commit that another engine's rename overwrote (${point}) is noticed and repeated on top of it`, async () => {
+      const rival = await client();
+      const theirs = applyUpdates(rival.state.metadata, [{ action: "set-properties", updates: { theirs: "yes" } }], 5);
+      let overwritten = false;
+      const result = await append(table, {
+        files: [dataFile("/d/1")],
+        at: (now) => {
+          if (now !== point || overwritten) return;
+          overwritten = true;
+          put("v2.metadata.json", encodeMetadata(theirs));
+        },
+      });
+      assert.deepEqual([result.version, (await client()).state.metadata.properties["theirs"]], [3, "yes"]);
+      await assertSound(table, ["/d/1"]);
+    });
+  }
 
   it("a table that is dropped during a commit is not brought back to life", async () => {
     await grow(3);

@@ -46,8 +46,8 @@ describe("local file IO", () => {
 
   it("shows nothing under the name before the atomic step", async () => {
     const file = join(folder, "v1.metadata.json");
-    await io.create(file, utf8("x"), { staged: async () => assert.equal(await io.exists(file), false) });
-    assert.equal(await io.exists(file), true);
+    const version = await io.create(file, utf8("x"), { staged: async () => assert.equal(await io.exists(file), false) });
+    assert.equal((await io.stat(file))?.version, version);
   });
 
   it("a failure before the atomic step leaves nothing", async () => {
