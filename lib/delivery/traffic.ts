@@ -304,10 +304,11 @@ export class Traffic {
     if (this.turns.size === 0) return;
     for (const [node, turn] of this.turns) {
       if (turn.sent.length === 0 || (turn.completed.size === 0 && !turn.aborted)) continue;
-      // A join that mixes a batch with one that had failed: its message is dropped, so the batch must be read again too.
-      if (turn.sent.some(({ part }) => !part.group)) this.mixed(node, [...turn.completed]);
-      if (turn.aborted) for (const { part } of turn.sent) this.mixed(node, part.group?.entries ?? []);
-      else this.tieAll(turn);
+      // A join that mixes a batch with one that had failed: the message is dropped, so all that went into it is read again.
+      if (turn.aborted || turn.sent.some(({ part }) => !part.group)) {
+        this.mixed(node, [...turn.completed, ...turn.sent.flatMap(({ part }) => part.group?.entries ?? [])]);
+      }
+      this.tieAll(turn);
     }
     this.turns.clear();
   }

@@ -47,17 +47,20 @@ describe("ledger: random histories", () => {
 
   it("lose no row where a join meets failures, deploys and crashes", function () {
     this.timeout(120_000);
-    fc.assert(fc.property(scenario, (s) => {
-      const { world, sources, sinks } = play({ ...s, layers: s.layers.slice(0, 1).map((layer) => layer.filter((kind) => kind !== "filter")).filter((layer) => layer.length > 0) }, 2, 30_000);
+    fc.assert(fc.property(scenario, fc.integer({ min: 2, max: 4 }), (s, count) => {
+      const { world, sources, sinks } = play({ ...s, layers: s.layers.slice(0, 1).map((layer) => layer.filter((kind) => kind !== "filter")).filter((layer) => layer.length > 0) }, count, 12_000);
       assert.deepEqual(world.errors, []);
       // The last message may wait in the join for a companion that never comes; everything delivered is in every table.
-      for (const source of sources) {
-        for (let partition = 0; partition < s.partitions; partition++) {
-          for (let n = 0; n < source.committed[partition]!; n++) {
-            for (const sink of sinks) assert.ok(sink.rows.includes(`${source.id}/${partition}:${n}`), `${source.id}/${partition}:${n} is lost in ${sink.id}`);
+      for (const sink of sinks) {
+        const rows = new Set(sink.rows);
+        for (const source of sources) {
+          for (let partition = 0; partition < s.partitions; partition++) {
+            for (let n = 0; n < source.committed[partition]!; n++) {
+              assert.ok(rows.has(`${source.id}/${partition}:${n}`), `${source.id}/${partition}:${n} is lost in ${sink.id}`);
+            }
           }
         }
       }
-    }), { numRuns: Number(process.env.TICKLAKE_RUNS ?? 150), interruptAfterTimeLimit: 60_000 });
+    }), { numRuns: Number(process.env.TICKLAKE_RUNS ?? 100), interruptAfterTimeLimit: 60_000 });
   });
 });
