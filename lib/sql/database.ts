@@ -42,7 +42,12 @@ export class Database {
       const opened = await this.open(folders);
       opened.users++;
       let connection: DuckDBConnection | undefined;
-      const interrupt = (): void => connection?.interrupt();
+      let again: NodeJS.Timeout | undefined;
+      // An interrupt stops the statement that runs at that moment, and is lost between two: it is repeated until the work ends.
+      const interrupt = (): void => {
+        connection?.interrupt();
+        again ??= setInterval(interrupt, 20);
+      };
       try {
         connection = await opened.instance.connect();
         signal?.addEventListener("abort", interrupt, { once: true });
@@ -50,6 +55,7 @@ export class Database {
         return await work(connection);
       } finally {
         signal?.removeEventListener("abort", interrupt);
+        clearInterval(again);
         connection?.disconnectSync();
         opened.users--;
         retire(opened);

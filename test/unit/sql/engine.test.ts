@@ -300,6 +300,18 @@ describe("SQL over Iceberg tables", () => {
     await assert.rejects(query("SELECT 1", { signal: stop.signal }), { code: "STOPPED" });
   });
 
+  it("a query can be stopped at any moment of its life", async () => {
+    for (let delay = 0; delay < 24; delay++) {
+      const stop = new AbortController();
+      const endless = query("SELECT count(*) FROM range(1000000000) a, range(1000000000) b, db.flattened_stocks WHERE p > 0", { signal: stop.signal });
+      const expected = assert.rejects(endless, { code: "STOPPED" });
+      // From parsing over planning to running: milliseconds apart, the query takes all the time there is.
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      stop.abort();
+      await expected;
+    }
+  });
+
   it("bounds how many queries wait", async () => {
     const stop = new AbortController();
     const blockers = Array.from({ length: 140 }, () => query("SELECT count(*) FROM range(1000000000) a, range(1000000000) b", { signal: stop.signal }).catch((error: TicklakeError) => error.code));
