@@ -4,7 +4,7 @@ import tseslint from "typescript-eslint";
 const nodeRed = ["node-red", "node-red/*", "@node-red/*", "node-red-node-test-helper"];
 
 export default tseslint.config(
-  { ignores: ["dist/", "examples/", "node_modules/", ".stack/", ".ticklake/"] },
+  { ignores: ["dist/", "examples/", "node_modules/", ".stack/", ".ticklake/", ".dist-*/", ".examples-*/"] },
   ...tseslint.configs.recommended,
   {
     files: ["**/*.ts"],

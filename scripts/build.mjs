@@ -6,14 +6,18 @@ import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "
 import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { isBuilt } from "./setup.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...p) => join(root, ...p);
 const fresh = (name) => at(`.${name}-${process.pid}`);
 
+/** Two renames: whoever reads the folder meanwhile finds the old or the new one, and two builds at once do not trip over each other. */
 function swapIn(name) {
-  rmSync(at(name), { recursive: true, force: true });
+  const old = at(`.${name}-old-${process.pid}`);
+  if (existsSync(at(name))) renameSync(at(name), old);
   if (existsSync(fresh(name))) renameSync(fresh(name), at(name));
+  rmSync(old, { recursive: true, force: true });
 }
 
 function build() {
@@ -43,7 +47,8 @@ function build() {
   return true;
 }
 
-if (existsSync(at("tsconfig.build.json"))) {
+// --stale (npm's `prepare`): only when a source is newer than what was built.
+if (existsSync(at("tsconfig.build.json")) && !(process.argv.includes("--stale") && isBuilt())) {
   let ok = false;
   try { ok = build(); } finally { for (const name of ["dist", "examples"]) rmSync(fresh(name), { recursive: true, force: true }); }
   if (!ok) process.exit(1);

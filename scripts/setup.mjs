@@ -51,11 +51,16 @@ function newest(path) {
   return stat.isDirectory() ? Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name)))) : stat.mtimeMs;
 }
 
-/** Builds when a source is newer than dist/. */
-export function ensureBuilt(log = console.log) {
+/** Whether dist/ is newer than every source. */
+export function isBuilt() {
   const built = statSync(at("dist"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const sources = ["lib", "nodes", "icons", "flows", "tsconfig.json", "tsconfig.build.json", "scripts/build.mjs"];
-  if (built > Math.max(...sources.map((s) => newest(at(s))))) return;
+  return built > Math.max(...sources.map((s) => newest(at(s))));
+}
+
+/** Builds when a source is newer than dist/. */
+export function ensureBuilt(log = console.log) {
+  if (isBuilt()) return;
   log("Building ...");
   const result = spawnSync(process.execPath, [at("scripts", "build.mjs")], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
   if (result.status !== 0) throw new SetupError("The build failed; the reason stands above.");

@@ -83,7 +83,7 @@ describe("the package, installed from its tarball", function () {
       it("serves every dialog, icon, label and help text", async () => {
         const html = await (await fetch(`${red.url}/nodes`, { headers: { accept: "text/html" } })).text();
         const icons = await (await fetch(`${red.url}/icons`)).json() as Record<string, string[]>;
-        const catalogs = await (await fetch(`${red.url}/locales/nodes?lng=en-US`)).json() as Record<string, Record<string, object>>;
+        const catalogs = await (await fetch(`${red.url}/nodes/messages?lng=en-US`)).json() as Record<string, Record<string, object>>;
         for (const type of types) {
           assert.match(html, new RegExp(`data-template-name="${type}"`), `${type}: dialog`);
           assert.match(html, new RegExp(`data-help-name="${type}"`), `${type}: help`);
@@ -99,7 +99,7 @@ describe("the package, installed from its tarball", function () {
 
       it("offers every shipped flow in the Import menu", async () => {
         for (const { name, nodes } of shippedFlows()) {
-          const path = `/library/_examples_/flows/${NAME}/${name.replace(/\.json$/, "").split("/").map(encodeURIComponent).join("/")}`;
+          const path = `/library/examples/flows/${NAME}/${name.replace(/\.json$/, "").split("/").map(encodeURIComponent).join("/")}`;
           const response = await fetch(red.url + path);
           assert.equal(response.status, 200, path);
           assert.deepEqual(await response.json(), nodes);
