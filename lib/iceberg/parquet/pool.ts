@@ -48,6 +48,11 @@ export class EncoderPool {
     });
   }
 
+  /** Starts a thread ahead of the first job: its start keeps the event loop for some 10 ms, which a deploy does not mind and a stream might. */
+  warm(): void {
+    if (!this.closed && this.threads.size === 0) this.open();
+  }
+
   /** Ends the threads. Jobs under way and waiting fail with STOPPED. */
   async close(): Promise<void> {
     this.closed = true;

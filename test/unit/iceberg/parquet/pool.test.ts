@@ -27,6 +27,7 @@ describe("the encoder's worker thread", function () {
 
   it("writes one file per partition, rows in their order, in the order of the calls", async () => {
     pool = new EncoderPool();
+    pool.warm();
     const [first, second] = await Promise.all([pool.encode(job(trades(900))), pool.encode(job(trades(3)))]);
     assert.deepEqual(first.map((f) => [f.partitionPath, f.partition, f.recordCount]), [0, 1, 2].map((d) => [`timestamp_trunc=${(20_000 + d) * DAY}`, [BigInt((20_000 + d) * DAY)], 300]));
     assert.equal(second.length, 3);
