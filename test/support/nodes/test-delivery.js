@@ -14,6 +14,8 @@ module.exports = (RED) => {
     renameSync(file(name + ".tmp"), file(name));
   };
 
+  RED.events.on("node-status", (e) => { if (e.status?.text?.includes("did not start")) say("status", { node: e.id, text: e.status.text }); });
+
   const constructor = (build) => function TestNode(config) {
     RED.nodes.createNode(this, config);
     build(this, config);
