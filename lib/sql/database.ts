@@ -75,6 +75,12 @@ export class Database {
     return this.volatile;
   }
 
+  /** Words of SQL, lower case. */
+  async keywords(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
+    const reader = await connection.runAndReadAll("SELECT lower(keyword_name) FROM duckdb_keywords()");
+    return new Set(reader.getRows().map(([word]) => String(word)));
+  }
+
   /** Closes the engine; queries under way end by their own signal. */
   async close(): Promise<void> {
     this.closed = true;

@@ -22,7 +22,7 @@ import { originalName, quote, uniqueNames } from "./names";
 import { plainValue, type ResultColumn, typeName } from "./results";
 import { rewrite, unnamedExpressions } from "./rewrite";
 import { findTables, isConstantExpression, type TableUse } from "./tables";
-import { prepareText } from "./text";
+import { hideUpperCase, prepareText } from "./text";
 import { parseTime, type SnapshotView, snapshotView, type Travel } from "./travel";
 import { viewSql } from "./views";
 
@@ -117,8 +117,10 @@ export class SqlEngine {
   private async parse(request: QueryRequest): Promise<{ statement: Statement; uses: (TableUse & { travel?: Travel })[] }> {
     const text = prepareText(request.sql);
     const json = await this.database.use([], request.signal, async (connection) => {
-      const reader = await connection.runAndReadAll("SELECT json_serialize_sql($1::VARCHAR)", [text.sql]);
-      return String(reader.getRows()[0]![0]);
+      const json = await serialize(connection, text.sql);
+      if (!/"error_message":"Duplicate/.test(json)) return json;
+      const hidden = hideUpperCase(text.sql, await this.database.keywords(connection));
+      return hidden.restore(await serialize(connection, hidden.sql));
     }).catch((error: unknown) => { throw sqlError(error, []); });
     const statement = parseStatement(json);
     const uses = findTables(statement).map((use) => {
@@ -179,6 +181,11 @@ export class SqlEngine {
     rewrite(statement, uses.map((use, index) => ({ ref: use.ref, parts: use.parts, view: viewName(index) })));
     return (await toText(connection, [statement]))[0]!;
   }
+}
+
+async function serialize(connection: DuckDBConnection, sql: string): Promise<string> {
+  const reader = await connection.runAndReadAll("SELECT json_serialize_sql($1::VARCHAR)", [sql]);
+  return String(reader.getRows()[0]![0]);
 }
 
 /** A name that no query can hold: the view's own marker. */
@@ -266,7 +273,7 @@ async function evaluate(connection: DuckDBConnection, expressions: readonly Expr
 async function expressionTexts(connection: DuckDBConnection, expressions: readonly Expression[]): Promise<string[]> {
   if (expressions.length === 0) return [];
   const texts = await toText(connection, expressions.map((expression) => selectOf([expression])));
-  return texts.map((text) => text.replace(/^SELECT /, "").replaceAll("count_star()", "count(*)"));
+  return texts.map((text) => text.replace(/^SELECT /, "").replaceAll("count_star()", "count(*)").replace(/\bmain\."?(\w+)"?\(/g, "$1("));
 }
 
 function selectOf(expressions: readonly Expression[]): Statement {

@@ -17,6 +17,26 @@ interface Token { kind: "word" | "quoted" | "string" | "number" | "symbol" | "sp
 
 const PATTERN = /(--[^\n]*|\/\*[\s\S]*?\*\/|\s+)|("(?:[^"]|"")*"|`(?:[^`]|``)*`)|(\$([A-Za-z_]*)\$[\s\S]*?\$\4\$|[eE]?'(?:[^']|'')*')|(\d[\w.]*)|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)|([\s\S])/g;
 
+/**
+ * The parser refuses twins of different case in one list (`EXCLUDE (S, s)`, two CTEs `A` and `a`). Words with upper-case letters that are neither
+ * keywords nor called as functions become placeholders; `restore` puts them back into the syntax tree.
+ */
+export function hideUpperCase(sql: string, keywords: ReadonlySet<string>): { sql: string; restore(tree: string): string } {
+  const tokens = tokenize(sql);
+  const words = new Map<string, string>();
+  const out = tokens.map((token, at) => {
+    const name = token.kind === "word" || token.kind === "quoted" ? identifier(token) : "";
+    if (!/[A-Z]/.test(name) || (token.kind === "word" && (keywords.has(name.toLowerCase()) || tokens[skipSpace(tokens, at + 1)]?.text === "("))) return token.text;
+    const placeholder = words.get(name) ?? `\ue0f3${words.size}\ue0f3`;
+    words.set(name, placeholder);
+    return quote(placeholder);
+  });
+  return {
+    sql: out.join(""),
+    restore: (tree) => [...words].reduce((text, [name, placeholder]) => text.replaceAll(placeholder, () => JSON.stringify(name).slice(1, -1)), tree),
+  };
+}
+
 /** Words that end a FROM clause at its own level of parentheses. */
 const AFTER_FROM: ReadonlySet<string> = new Set(["where", "group", "having", "order", "limit", "offset", "window", "qualify", "union", "intersect", "except", "select", "on", "using"]);
 

@@ -109,6 +109,15 @@ describe("SQL over Iceberg tables", () => {
       assert.deepEqual(await rows("SELECT list_transform(c, lambda C: lower(C)) AS c FROM db.flattened_stocks WHERE c IS NOT NULL LIMIT 1"), [{ c: ["@", null, "i"] }]);
     });
 
+    it("takes twins of different case in one list, which the parser alone refuses", async () => {
+      assert.deepEqual(Object.keys((await rows("SELECT * EXCLUDE (S, s) FROM db.flattened_stocks LIMIT 1"))[0]!), ["T", "i", "x", "p", "timestamp", "c", "z"]);
+      const [row] = await rows("SELECT * EXCLUDE (T, i, x, c, z, timestamp) REPLACE (s * 2 AS s, lower(S) AS S) FROM db.flattened_stocks WHERE S = 'AAPL' AND s = CAST(100 AS BIGINT) ORDER BY p LIMIT 1");
+      assert.deepEqual(row, { S: "aapl", p: 100, s: 200 });
+      assert.deepEqual(await rows("WITH A AS (SELECT 1 AS x), a AS (SELECT x + 1 AS X FROM A) SELECT A.x, a.X, {'K': 1, 'k': 2} AS st, 'A a' AS \"T\" FROM A, a"), [{ x: 1, X: 2, st: { K: 1, k: 2 }, T: "A a" }]);
+      await fails("WITH A AS (SELECT 1), A AS (SELECT 2) SELECT * FROM A", "SQL_INVALID", /Duplicate CTE name/);
+      assert.deepEqual(await rows("SELECT count(*) AS n FROM db.flattened_stocks a JOIN db.flattened_stocks b USING (S, s, i)"), [{ n: 24 }]);
+    });
+
     it("joins tables of several catalogs that have one name", async () => {
       const sql = `SELECT n.Name, count(*) AS n FROM local.db.flattened_stocks t JOIN Lake.Ref.flattened_stocks n USING (S) GROUP BY 1 ORDER BY 1`;
       assert.deepEqual(await rows(sql), [{ Name: "Apple", n: 9 }, { Name: "Berkshire", n: 9 }]);
