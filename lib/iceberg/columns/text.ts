@@ -2,6 +2,7 @@
 import type { LeafColumn } from "../schema";
 import type { ByteStrings, ColumnValues } from "./batch";
 import { bytesFrom } from "./convert";
+import { allocate, release } from "./memory";
 import { growBytes, grownCapacity, INITIAL_CAPACITY, LeafBuilder, type Problem } from "./leaf";
 
 /** Dictionary codes have 16 bits. */
@@ -15,7 +16,7 @@ const CARDINALITY_CHECK = 4096;
 class ByteSequence {
   private data = growBytes(undefined, INITIAL_CAPACITY);
   private buffer = Buffer.from(this.data.buffer);
-  private offsets = new Uint32Array(new SharedArrayBuffer((INITIAL_CAPACITY + 1) * 4));
+  private offsets = new Uint32Array(allocate((INITIAL_CAPACITY + 1) * 4));
 
   /** Bytes of the first `count` values. */
   end(count: number): number {
@@ -34,8 +35,9 @@ class ByteSequence {
 
   private growOffsets(needed: number): void {
     const old = this.offsets;
-    this.offsets = new Uint32Array(new SharedArrayBuffer(grownCapacity(old.length, needed) * 4));
+    this.offsets = new Uint32Array(allocate(grownCapacity(old.length, needed) * 4));
     this.offsets.set(old);
+    release(old.buffer);
   }
 
   /** Puts text (UTF-8; a lone surrogate becomes U+FFFD) behind the first `count` values. */
@@ -74,7 +76,7 @@ class ByteSequence {
     this.data = growBytes(undefined, length);
     this.buffer = Buffer.from(this.data.buffer);
     this.data.set(data.subarray(first, first + length));
-    this.offsets = new Uint32Array(new SharedArrayBuffer(grownCapacity(0, count + 1) * 4));
+    this.offsets = new Uint32Array(allocate(grownCapacity(0, count + 1) * 4));
     for (let k = 0; k <= count; k++) this.offsets[k] = offsets[k]! - first;
   }
 }
@@ -112,7 +114,7 @@ export class BinaryBuilder extends LeafBuilder {
  * found without hashing. When most values are new, or the dictionary grows too large, the column turns to plain bytes.
  */
 export class TextBuilder extends LeafBuilder {
-  private codes = new Uint16Array(new SharedArrayBuffer(INITIAL_CAPACITY * 2));
+  private codes = new Uint16Array(allocate(INITIAL_CAPACITY * 2));
   private capacity = INITIAL_CAPACITY;
   private dictionary = new Map<string, number>();
   private entries: string[] = [];
@@ -177,7 +179,7 @@ export class TextBuilder extends LeafBuilder {
     this.plain = plain;
     this.forgetDictionary();
     this.capacity = 0;
-    this.codes = new Uint16Array(new SharedArrayBuffer(0));
+    this.codes = new Uint16Array(allocate(0));
   }
 
   private forgetDictionary(): void {
@@ -198,8 +200,9 @@ export class TextBuilder extends LeafBuilder {
   private grow(needed = 0): void {
     const old = this.codes;
     this.capacity = grownCapacity(this.capacity, needed);
-    this.codes = new Uint16Array(new SharedArrayBuffer(this.capacity * 2));
+    this.codes = new Uint16Array(allocate(this.capacity * 2));
     this.codes.set(old);
+    release(old.buffer);
   }
 
   override remove(count: number): void {
@@ -248,7 +251,7 @@ export class TextBuilder extends LeafBuilder {
   protected override resetValues(): void {
     this.plain = undefined;
     this.capacity = this.initialCapacity();
-    this.codes = new Uint16Array(new SharedArrayBuffer(this.capacity * 2));
+    this.codes = new Uint16Array(allocate(this.capacity * 2));
     this.forgetDictionary();
   }
 }

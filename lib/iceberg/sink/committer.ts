@@ -1,10 +1,9 @@
-import { randomUUID } from "node:crypto";
 import { asTicklakeError, TicklakeError } from "../../errors";
 import { append } from "../commit";
-import type { ColumnBatch } from "../columns";
+import { releaseBatch, type ColumnBatch } from "../columns";
 import { rowIndex, sliceColumn } from "../columns/batch";
-import { joinLocation } from "../io/types";
-import type { EncodedFile, EncoderPool } from "../parquet/pool";
+import { deleteDataFiles, writeDataFiles } from "../data-files";
+import type { EncoderPool } from "../parquet/pool";
 import { leafColumns } from "../schema";
 import type { DataFile, PartitionSpec, Schema } from "../types";
 import type { OpenTable } from "./open-table";
@@ -65,6 +64,7 @@ export class Committer {
       try {
         const outcome = await this.#append(left, files);
         open.follow(outcome.state);
+        releaseBatch(taken.batch);
         return {
           landed: left,
           result: {
@@ -75,7 +75,7 @@ export class Committer {
       } catch (caught) {
         const error = asTicklakeError(caught);
         // Only where it is certain that no snapshot names them: files of an unknown commit are never deleted.
-        if (error.kind !== "unknown-outcome") await this.#discard(files);
+        if (error.kind !== "unknown-outcome") await deleteDataFiles(open.table, files);
         if (error.code !== "DELIVERY_ABORTED" && error.code !== "WATERMARK_MOVED") throw error;
         left = left.reduce(options.exactlyOnce ? open.marks : new Map(), this.deps.duplicate);
       }
@@ -83,23 +83,10 @@ export class Committer {
   }
 
   async #write(taken: Taken, selection: Selection): Promise<DataFile[]> {
-    const { options, encoder, signal, onRetry } = this.deps;
+    const { open, options, encoder, signal, onRetry } = this.deps;
     const batch = pickRows(taken, selection.ranges);
     const encoded = await retrying(() => encoder.encode({ batch, schema: taken.schema, spec: taken.spec, codec: options.codec }), { signal, onRetry });
-    const files: DataFile[] = [];
-    for (const file of encoded) files.push(await this.#writeFile(file, taken.spec["spec-id"]));
-    return files;
-  }
-
-  #writeFile(encoded: EncodedFile, specId: number): Promise<DataFile> {
-    const { open, signal, onRetry } = this.deps;
-    return retrying(async () => {
-      const { bytes, partitionPath, ...metrics } = encoded;
-      // A fresh name for each attempt: one that failed half-way may have left something under the old one.
-      const filePath = joinLocation(open.dataLocation, ...(partitionPath ? [partitionPath] : []), `${randomUUID()}.parquet`);
-      await open.io.write(filePath, bytes);
-      return { ...metrics, filePath, specId };
-    }, { signal, onRetry });
+    return retrying(() => writeDataFiles(open.table, encoded, taken.spec["spec-id"]), { signal, onRetry });
   }
 
   #append(selection: Selection, files: DataFile[]): ReturnType<typeof append> {
@@ -112,13 +99,6 @@ export class Committer {
         selection.check(options.exactlyOnce ? open.marks : new Map());
       },
     }), { signal, onRetry });
-  }
-
-  async #discard(files: readonly DataFile[]): Promise<void> {
-    for (const { filePath } of files) {
-      // What stays behind is an orphan: harmless, and removed by remove-orphan-files.
-      await this.deps.open.io.delete(filePath).catch(() => undefined);
-    }
   }
 }
 

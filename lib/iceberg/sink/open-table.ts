@@ -1,9 +1,7 @@
 import { TicklakeError } from "../../errors";
 import type { Catalog, Table, TableState } from "../catalog/types";
 import { ColumnAccumulator } from "../columns";
-import type { FileIO } from "../io/types";
-import { joinLocation } from "../io/types";
-import { currentSchema, defaultSpec, PROPERTY } from "../metadata";
+import { currentSchema, defaultSpec } from "../metadata";
 import { checkCompatible, inferSchema, parseSchema, presetSchema } from "../schema";
 import { parsePartitionBy, UNPARTITIONED } from "../transforms";
 import type { PartitionSpec, Schema, TableIdentifier } from "../types";
@@ -45,6 +43,16 @@ export class OpenTable {
     this.follow(table.state);
   }
 
+  /** Loads the table; undefined when there is none. */
+  static async load(options: OpenOptions): Promise<OpenTable | undefined> {
+    try {
+      return new OpenTable(await options.catalog.loadTable(options.identifier), options).checked();
+    } catch (error) {
+      if (error instanceof TicklakeError && error.code === "TABLE_NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
+
   /**
    * Loads the table, or creates it.
    *
@@ -53,11 +61,8 @@ export class OpenTable {
    */
   static async open(options: OpenOptions, sample: Rows): Promise<OpenTable> {
     const { catalog, identifier } = options;
-    try {
-      return new OpenTable(await catalog.loadTable(identifier), options).checked();
-    } catch (error) {
-      if (!(error instanceof TicklakeError) || error.code !== "TABLE_NOT_FOUND") throw error;
-    }
+    const existing = await OpenTable.load(options);
+    if (existing) return existing;
     if (!options.options.createTable) {
       throw new TicklakeError("TABLE_NOT_FOUND", `There is no table ${options.name} in catalog ${catalog.name}. Create it, correct the name, or allow iceberg-out to create it.`);
     }
@@ -72,15 +77,7 @@ export class OpenTable {
     }
   }
 
-  get io(): FileIO { return this.table.io; }
-
   get columnNames(): readonly string[] { return this.schema.fields.map((field) => field.name); }
-
-  /** Where data files go. */
-  get dataLocation(): string {
-    const { location, properties } = this.#state.metadata;
-    return properties[PROPERTY.dataPath] ?? joinLocation(location, "data");
-  }
 
   /** Fields of a row that the table has no column for. */
   unknownFields(row: unknown): string[] {

@@ -75,6 +75,15 @@ export class TableSink {
     return (this.#open?.columns.rows ?? 0) + this.#backlog.reduce((sum, { rows }) => sum + rows.length, 0);
   }
 
+  /**
+   * Gets ready ahead of the first row: loads the table if it is there (it is created only when there is something to write) and starts
+   * the encoder's thread. A setting that does not fit the table is told now.
+   */
+  warm(): void {
+    this.#deps.encoder.warm();
+    if (!this.#open) this.#opening ??= this.#openTable(true);
+  }
+
   /** Takes a message's rows. Completes, parks or fails the part; never throws. */
   add(rows: Rows, part: Part): void {
     if (part.state !== "held") return;
@@ -94,7 +103,7 @@ export class TableSink {
 
   /** Commits what is settled now; resolves when that is done. */
   async flush(): Promise<void> {
-    await this.#opening;
+    while (this.#opening) await this.#opening;
     this.#want();
     while (this.#pumping) await this.#pumping;
   }
@@ -142,13 +151,13 @@ export class TableSink {
     this.#deps.ledger.close();
   }
 
-  async #openTable(): Promise<void> {
+  async #openTable(ahead = false): Promise<void> {
     const { events } = this.#deps;
     try {
       const sample = this.#backlog[0]?.rows ?? [];
-      const open = await retrying(() => OpenTable.open(this.#deps, sample), { signal: this.#stop.signal, onRetry: events.retrying });
+      const open = await retrying(() => (ahead ? OpenTable.load(this.#deps) : OpenTable.open(this.#deps, sample)), { signal: this.#stop.signal, onRetry: events.retrying });
       this.#open = open;
-      for (const { rows, part } of this.#backlog.splice(0)) if (part.state === "held") this.#accept(open, rows, part);
+      if (open) for (const { rows, part } of this.#backlog.splice(0)) if (part.state === "held") this.#accept(open, rows, part);
     } catch (caught) {
       const error = asTicklakeError(caught);
       const parts = this.#backlog.splice(0).map((b) => b.part);
