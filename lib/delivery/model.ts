@@ -41,6 +41,8 @@ export class PartitionQueue {
   private entries: Entry[] = [];
   private head = 0;
   epoch = 0;
+  /** Failures in a row because a join mixed it with the remains of an earlier attempt. */
+  mixes = 0;
   /** First batch aborted, by the epoch that ended with it. */
   private aborts: { epoch: number; from: number }[] = [];
   private forgotten = -1;

@@ -19,8 +19,11 @@ export interface LedgerTime {
 export interface Unprotected {
   /** Id of the node that sent it. */
   readonly node: string;
-  /** `late`: its delivery was over. `committed`: the sink had committed its delivery already. */
-  readonly reason: "late" | "committed";
+  /**
+   * `late`: its delivery was over. `committed`: the sink had committed its delivery already. `mixed`: it also holds rows of a
+   * batch that failed and comes again.
+   */
+  readonly reason: "late" | "committed" | "mixed";
 }
 
 export interface LedgerOptions {
@@ -177,6 +180,7 @@ export class Settlement {
     for (let entry = queue.at(0); entry?.isComplete; entry = queue.at(0)) {
       const delivered = entry;
       queue.shift();
+      queue.mixes = 0;
       delivered.state = "delivered";
       this.over(delivered);
       source.open--;

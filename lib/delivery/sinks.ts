@@ -69,7 +69,7 @@ export class SinkSide {
     };
     if (!entries.some(covered)) return;
     this.traffic.regroup(part, entries.filter((entry) => !covered(entry)));
-    this.traffic.reportLate(part.from, "committed");
+    this.traffic.report(part.from, "committed");
   }
 
   park(part: PartRecord): void {

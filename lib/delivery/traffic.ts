@@ -2,7 +2,7 @@ import { TicklakeError } from "../errors";
 import { HeldParts, liveGroups } from "./held";
 import { Group, PartRecord } from "./model";
 import type { Entry, PartOwner, PendingFailure } from "./model";
-import type { Settlement } from "./settlement";
+import type { Settlement, Unprotected } from "./settlement";
 import { looksLikeToken } from "./token";
 import type { Token } from "./types";
 
@@ -21,6 +21,9 @@ export interface NodeRef {
 
 /** How long a handler that threw or logged an error may still call done. */
 const SUSPECT_MS = 5000;
+
+/** So many times in a row a partition is read again because a join mixed it with the remains of a failed attempt. */
+const MAX_MIXES = 3;
 
 /** What a node sent and completed within the current turn: tied together when the turn ends. */
 interface NodeTurn {
@@ -154,7 +157,7 @@ export class Traffic {
     if (part.group) this.settlement.touchGroup(part.group);
   }
 
-  reportLate(node: string | undefined, reason: "late" | "committed"): void {
+  report(node: string | undefined, reason: Unprotected["reason"]): void {
     if (node !== undefined) this.settlement.options.unprotected?.({ node, reason });
   }
 
@@ -168,7 +171,7 @@ export class Traffic {
     const inherited = this.inherited(message, from.id, found === "aborted");
     if (inherited) return inherited;
     if (found === "aborted") return { aborted: token as Token };
-    if (found === "over") this.reportLate(from.id, "late");
+    if (found === "over") this.report(from.id, "late");
     return undefined;
   }
 
@@ -304,18 +307,36 @@ export class Traffic {
     if (this.turns.size === 0) return;
     for (const [node, turn] of this.turns) {
       if (turn.sent.length === 0 || (turn.completed.size === 0 && !turn.aborted)) continue;
-      // A join that mixes a batch with one that had failed: the message is dropped, so all that went into it is read again.
-      if (turn.aborted || turn.sent.some(({ part }) => !part.group)) {
-        this.mixed(node, [...turn.completed, ...turn.sent.flatMap(({ part }) => part.group?.entries ?? [])]);
-      }
+      if (turn.aborted || turn.sent.some(({ part }) => !part.group)) this.mixed(node, turn);
       this.tieAll(turn);
     }
     this.turns.clear();
   }
 
-  private mixed(node: string, entries: readonly Entry[]): void {
+  /**
+   * A join took in a batch together with the remains of one that had failed. Its message is dropped, so all that went into it
+   * is read again. A join without a time-out keeps remains of every attempt, and might mix for ever: then the message counts
+   * as one of the live batches, and the rows of the failed one come twice.
+   */
+  private mixed(node: string, turn: NodeTurn): void {
+    const entries = [...new Set([...turn.completed, ...turn.sent.flatMap(({ part }) => part.group?.entries ?? [])])].filter((entry) => entry.isOpen);
     if (entries.length === 0) return;
-    this.settlement.failLater(undefined, entries, new TicklakeError("DELIVERY_ABORTED", `${this.settlement.nameOf(node)} joined a batch with one that had failed. Both are read again.`), { node });
+    const queues = new Set(entries.map((entry) => entry.queue));
+    if ([...queues].some((queue) => queue.mixes < MAX_MIXES)) {
+      for (const queue of queues) queue.mixes++;
+      this.settlement.failLater(undefined, entries, new TicklakeError("DELIVERY_ABORTED", `${this.settlement.nameOf(node)} joined a batch with one that had failed. Both are read again.`), { node });
+      return;
+    }
+    for (const { part, message } of turn.sent) {
+      if (part.group) continue;
+      part.state = "held";
+      part.group = entries.length === 1 ? entries[0]!.own : this.tie(entries);
+      part.group.add(part);
+      part.token = part.group.token;
+      this.mark(message, part);
+      this.settlement.touchGroup(part.group);
+    }
+    this.report(node, "mixed");
   }
 
   private tieAll(turn: NodeTurn): void {

@@ -1,4 +1,5 @@
 import type { Node, NodeAPI, NodeDef } from "node-red";
+import { deliveryRuntime } from "./delivery/runtime";
 import { asTicklakeError } from "../../lib/errors";
 
 /** Any node's saved properties, before they are checked. */
@@ -14,6 +15,8 @@ export function defineNode<T extends Node = Node>(
   build: (node: T, config: RawConfig) => void,
   options: { credentials?: Record<string, { type: "text" | "password" }>; settings?: Record<string, { value: unknown; exportable?: boolean }> } = {},
 ): void {
+  // A source that is opened while flows run already must know that they do.
+  deliveryRuntime(RED);
   function construct(this: T, config: RawConfig): void {
     RED.nodes.createNode(this, config);
     try {

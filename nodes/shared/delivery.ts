@@ -92,6 +92,9 @@ export function sourceOptions(config: Record<string, unknown>): NodeSourceOption
   return { ...rest, deliveryTimeoutMs: parseDuration(deliveryTimeout, "deliveryTimeout") };
 }
 
+/** Begins to follow whether flows run. `defineNode` calls it when a node type is registered, before any flow starts. */
+export function followFlows(RED: NodeAPI): void { deliveryRuntime(RED); }
+
 /** Opens a source. Call it in the node's constructor; `events.start` says when sending may begin. */
 export function openSource<C>(RED: NodeAPI, node: Node, options: NodeSourceOptions, events: NodeSourceEvents<C>): NodeSource<C> {
   return new OpenSource(deliveryRuntime(RED), node, options, events);

@@ -22,6 +22,11 @@ export interface PhaseListener {
   suspend(): void;
 }
 
+const UNPROTECTED: Readonly<Record<Unprotected["reason"], string>> = {
+  late: "it sends after it has finished with a batch. Such messages are written as they come and may be lost or doubled by a crash. Call done (node.done() in a function node) after the last send.",
+  committed: "a message of it reached a sink that had written its batch already. It is written as it comes and may be lost by a crash.",
+  mixed: "it keeps messages of batches that failed and joins them with those that were read again, so some rows are written twice. Give the join a time-out or a count that always fills.",
+};
 /** Node-RED's log levels. */
 const FATAL = 10, ERROR = 20;
 const LABEL = "ticklake";
@@ -144,9 +149,7 @@ export class DeliveryRuntime {
   private warnUnprotected({ node, reason }: Unprotected): void {
     if (this.warned.has(node)) return;
     this.warned.add(node);
-    const text = reason === "late"
-      ? `Delivery across ${this.nameOf(node)} is not protected: it sends after it has finished with a batch. Such messages are written as they come and may be lost or doubled by a crash. Call done (node.done() in a function node) after the last send.`
-      : `Delivery across ${this.nameOf(node)} is not protected: a message of it reached a sink that had written its batch already. It is written as it comes and may be lost by a crash.`;
+    const text = `Delivery across ${this.nameOf(node)} is not protected: ${UNPROTECTED[reason]}`;
     const sender = this.RED.nodes.getNode(node);
     if (sender) sender.warn(text);
     else this.RED.log.warn(text);

@@ -2,11 +2,12 @@
 // They print what happens as lines `@@{...}`.
 const { existsSync, readFileSync, renameSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
-const { openSink, openSource, sourceOptions, withToken } = require("../../../nodes/shared/delivery");
+const { followFlows, openSink, openSource, sourceOptions, withToken } = require("../../../nodes/shared/delivery");
 
 const say = (ev, facts) => process.stdout.write("@@" + JSON.stringify({ ev, ...facts }) + "\n");
 
 module.exports = (RED) => {
+  followFlows(RED);
   const file = (name) => join(RED.settings.userDir, name);
   const read = (name, fallback) => (existsSync(file(name)) ? JSON.parse(readFileSync(file(name), "utf8")) : fallback);
   const write = (name, value) => {
@@ -165,5 +166,38 @@ module.exports = (RED) => {
       case "count": node.on("input", (msg, send, done) => { say("seen", { node: node.id, token: msg.delivery !== undefined, payload: msg.payload, complete: msg.complete?.source?.id, error: msg.error?.message }); send(msg); done(); }); break;
       default: throw new Error(`mode ${config.mode}`);
     }
+  }));
+
+  /**
+   * Sends messages through the flow back into itself and measures. POST /test-bench/<id>?count=..&mode=..: `off` without hooks,
+   * `on` with hooks (a source is open) and messages without a token, `token` with a delivery per message.
+   */
+  RED.nodes.registerType("test-bench", constructor((node) => {
+    let arrived;
+    node.on("input", (msg, send, done) => { done(); arrived(); });
+    RED.httpAdmin.post(`/test-bench/${node.id}`, async (request, answer) => {
+      const { mode } = request.query, count = Number(request.query.count);
+      let started;
+      const running = new Promise((r) => { started = r; });
+      const source = mode === "off" ? undefined : openSource(RED, node, sourceOptions({ maxInFlight: 1e9 }), { start: () => started(), suspend() {}, delivered() {}, failed(f) { throw f.error; } });
+      if (source) await running;
+      globalThis.gc?.();
+      const cpu = process.cpuUsage(), begun = performance.now();
+      let left = count, sent = 0;
+      await new Promise((finished) => {
+        const next = () => {
+          sent++;
+          const msg = { topic: "t", payload: { n: sent } };
+          if (mode === "token") source.send({ partition: "0", records: 1, bytes: 1, context: 0 }, msg);
+          else node.send(msg);
+        };
+        arrived = () => { if (sent < count) next(); if (--left === 0) finished(); };
+        // A window, as a flow at work has it.
+        for (let i = 0; i < 100; i++) next();
+      });
+      const ms = performance.now() - begun, used = process.cpuUsage(cpu);
+      source?.close();
+      answer.json({ ms, cpuMs: (used.user + used.system) / 1000 });
+    });
   }));
 };
