@@ -36,6 +36,8 @@ export = (RED: NodeAPI): void => {
     // Known as a sink from the start, before the first message says which tables there are.
     const self = openSink(RED, node, {});
     const contexts = new WeakMap<Part, Context>();
+    const rejectsWired = Boolean((config["wires"] as unknown[][] | undefined)?.[1]?.length);
+    let warned = false;
     const watched = completeWatch(RED, node);
 
     /** One side of the ledger and one accumulator per table: runs and watermarks are a table's own. */
@@ -69,6 +71,10 @@ export = (RED: NodeAPI): void => {
         },
         rejected(row, reason, part) {
           status.rejected();
+          if (!rejectsWired && !warned) {
+            warned = true;
+            node.warn(`${reason}. Rejected rows are lost while output 2 is not wired.`);
+          }
           const context = contexts.get(part);
           if (!context) return;
           const { msg } = context;

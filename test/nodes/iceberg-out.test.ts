@@ -58,6 +58,14 @@ describe("node iceberg-out", () => {
     assert.deepEqual((await rows()).map((r) => r["i"]), [1n, 3n]);
   });
 
+  it("warns once that rejects are lost while output 2 is not wired", async () => {
+    const { send, warnings } = await load({}, { wires: [["out0"], []] });
+    await send({ payload: [trade(1, { s: 1.5 }), trade(2, { s: 2.5 })] });
+    await until(() => warnings().length > 0, "the warning");
+    assert.equal(warnings().length, 1);
+    assert.match(warnings()[0]!, /^s: .*lost while output 2 is not wired/);
+  });
+
   it("routes by msg.table, one commit per table", async () => {
     const { send, outputs } = await load();
     await send({ payload: [trade(1)] }, { table: "db.other", payload: [trade(2)] }, { table: "local.db.other", payload: [trade(3)] }, { payload: "flush" });
