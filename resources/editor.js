@@ -8,6 +8,22 @@
   var isBlank = function (v) { return v === undefined || v === null || v === ""; };
   var DURATION = /^\s*\d+(\.\d+)?\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)?\s*$/i;
 
+  /** A property of a node: what its open dialog says now, else what is saved. */
+  var current = function (node, name) {
+    var field = $("#node-input-" + name);
+    var editing = window.RED && RED.editor && RED.editor.getEditStack ? RED.editor.getEditStack().slice(-1)[0] : undefined;
+    return field.length && editing && editing.id === node.id ? field.val() : node[name];
+  };
+
+  /** Why the value in the open dialog is wrong, or null. */
+  var reason = function (name) {
+    var node = RED.editor.getEditStack().slice(-1)[0];
+    var property = node && node._def && node._def.defaults[name];
+    if (!property || !property.validate) return null;
+    var answer = property.validate.call(node, $("#node-input-" + name).val(), {});
+    return typeof answer === "string" ? answer : null;
+  };
+
   /* Node-RED shows a reason only when the validator has exactly two parameters. `this` is the node. */
   var validate = {
     /** A number with bounds: {min, max, integer, optional}. */
@@ -37,7 +53,8 @@
     text: function (o) {
       o = o || {};
       return function (v, opt) {
-        if (o.type && this[o.type] && this[o.type] !== "str") return isBlank(v) ? "Name the property." : true;
+        var type = o.type && current(this, o.type);
+        if (type && type !== "str") return isBlank(v) ? "Name the property." : true;
         if (isEnv(v)) return true;
         if (isBlank(v)) return o.optional ? true : (o.hint || "Fill this in.");
         return !o.pattern || o.pattern.test(v) || o.hint || "This has the wrong form.";
@@ -62,7 +79,10 @@
     validate: validate,
     /** Turns #node-input-<name> into a typed input that stores its type in #node-input-<name>Type. */
     typed: function (name, types, fallback) {
-      $("#node-input-" + name).typedInput({ default: fallback || types[0], types: types, typeField: $("#node-input-" + name + "Type") });
+      var input = $("#node-input-" + name);
+      input.typedInput({ default: fallback || types[0], types: types, typeField: $("#node-input-" + name + "Type") });
+      // Node-RED hangs the reason on the original input, which a typed input hides: show it where the user points.
+      RED.popover.tooltip(input.next(".red-ui-typedInput-container"), function () { return input.hasClass("input-error") ? reason(name) : null; });
     },
     /** Relative address of one of our admin endpoints. */
     admin: function (path) { return "ticklake/" + path; },
