@@ -2,6 +2,7 @@ import { createReadStream, existsSync, readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
 import { createGunzip } from "node:zlib";
+import { SyntheticTrades } from "../../lib/trades/synthetic";
 
 /** A trade as it lands in the table. */
 export interface BenchTrade { T: string; S: string; i: number; x: string; p: number; s: number; timestamp: number; c: string[]; z: string }
@@ -37,7 +38,6 @@ async function* realTrades(): AsyncGenerator<BenchTrade> {
 }
 
 async function* generatedTrades(): AsyncGenerator<BenchTrade> {
-  const { SyntheticTrades } = await import("../../lib/trades/synthetic.js");
   const source = new SyntheticTrades({ symbols: ["AAPL", "GOOGL", "MSFT", "AMZN", "TSLA"], seed: "bench", priceModel: "gbm" });
   for (let k = 0; ; k++) {
     for (const { t, ...rest } of source.fill([], 1000, { at: Date.UTC(2024, 0, 2, 15) + k * 1000, span: 1000 })) yield { ...rest, timestamp: t } as BenchTrade;
