@@ -102,6 +102,8 @@ export class Entry<C = unknown> implements Delivery<C> {
   readonly source: string;
   /** The source is still sending it. */
   sending = true;
+  /** It has failed, which is judged in a later turn: nobody may commit it until then. */
+  failing = false;
   /** Groups with open parts, and those of them with a part that is not parked. */
   openGroups = 0;
   busyGroups = 0;
@@ -124,9 +126,9 @@ export class Entry<C = unknown> implements Delivery<C> {
   /** Neither delivered nor aborted. */
   get isOpen(): boolean { return this.state === "open" || this.state === "settled"; }
   /** Nothing more of it can arrive anywhere. */
-  get isSettled(): boolean { return !this.sending && this.busyGroups === 0; }
+  get isSettled(): boolean { return !this.sending && !this.failing && this.busyGroups === 0; }
   /** Every part is done: delivered as soon as all before it are. */
-  get isComplete(): boolean { return !this.sending && this.openGroups === 0; }
+  get isComplete(): boolean { return !this.sending && !this.failing && this.openGroups === 0; }
 
   *groups(): Generator<Group> { yield this.own; yield* this.ties; }
 }

@@ -119,6 +119,7 @@ export class Settlement {
   /** Something failed; judged in a later turn, when it is known whether a Catch node took it. */
   failLater(part: PartRecord | undefined, entries: readonly Entry[], error: Error, options: { node?: string; cutAt?: bigint; caught?: boolean } = {}): PendingFailure {
     const failure: PendingFailure = { part, entries, error, node: options.node, cutAt: options.cutAt, caught: options.caught ?? false };
+    for (const entry of entries) entry.failing = true;
     this.failures.push(failure);
     this.schedule();
     return failure;
@@ -168,7 +169,10 @@ export class Settlement {
       if (failure.part && failure.caught && open.every((entry) => entry.queue.source.limits.caughtIsDone)) {
         failure.part.state = "done";
         failure.part.group?.remove(failure.part);
-        for (const entry of open) this.touch(entry);
+        for (const entry of open) {
+          entry.failing = false;
+          this.touch(entry);
+        }
       } else {
         this.abort(open, failure.error, failure);
       }

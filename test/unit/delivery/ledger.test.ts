@@ -453,6 +453,16 @@ describe("ledger", () => {
       assert.deepEqual(b.unprotected, []);
     });
 
+    it("what has failed is not committed in the turn before the verdict", () => {
+      const b = new Bench(), source = b.source(), sink = b.sink();
+      const { messages: [m], delivery } = b.send(source, [sink.node]);
+      parkAt(b, sink, m!);
+      source.fail(delivery, new Error("no"));
+      assert.deepEqual(sink.take(), []);
+      b.turn();
+      assert.equal(b.failed.length, 1);
+    });
+
     it("done(err) fails whether a Catch node saw it or not; caughtIsDone turns that round", () => {
       for (const [caughtIsDone, caught, fails] of [[false, false, 1], [false, true, 1], [true, false, 1], [true, true, 0]] as const) {
         const b = new Bench(), source = b.source({ caughtIsDone });
