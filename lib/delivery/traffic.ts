@@ -106,8 +106,10 @@ export class Traffic {
   }
 
   returned(message: Message, node: NodeRef, completes: boolean): void {
+    const parts = this.parts.get(message);
+    if (!parts) return;
     const running = this.handling.get(node.id);
-    const part = this.parts.get(message)?.find((one) => one.node === node.id && (running?.includes(one) ?? false))
+    const part = parts.find((one) => one.node === node.id && (running?.includes(one) ?? false))
       ?? this.openPart(message, node.id);
     if (running && part) {
       const index = running.indexOf(part);
