@@ -84,6 +84,10 @@
       // Node-RED hangs the reason on the original input, which a typed input hides: show it where the user points.
       RED.popover.tooltip(input.next(".red-ui-typedInput-container"), function () { return input.hasClass("input-error") ? reason(name) : null; });
     },
+    /** The section of sources on delivery (delivery-section.html): how often to try matters only to those that stop. */
+    deliverySection: function (type) {
+      $("#node-input-onFailure").on("change", function () { $("#node-" + type + "-attempts").toggle($(this).val() !== "retry"); }).trigger("change");
+    },
     /** Relative address of one of our admin endpoints. */
     admin: function (path) { return "ticklake/" + path; },
     /** Wires a "test connection" button: posts the dialog's values, shows the answer beside it in words and with an icon. */

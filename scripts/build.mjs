@@ -2,10 +2,11 @@
 // Skips silently where the sources are not there: `prepare` also runs in an unpacked package.
 // Everything is built beside the old folders and swapped in at the end, so that a failed build leaves what worked.
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { nodeHtml } from "./node-html.mjs";
 import { isBuilt } from "./setup.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -30,7 +31,7 @@ function build() {
     if (!existsSync(html)) continue;
     const out = join(fresh("dist"), "nodes", type);
     mkdirSync(out, { recursive: true });
-    cpSync(html, join(out, `${type}.html`));
+    writeFileSync(join(out, `${type}.html`), nodeHtml(type));
     const locales = at("nodes", type, "locales");
     if (existsSync(locales)) cpSync(locales, join(out, "locales"), { recursive: true });
     // Node-RED looks icons up in the folder of the node's entry file.

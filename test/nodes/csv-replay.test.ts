@@ -5,6 +5,7 @@ import type { NodeAPI } from "node-red";
 import csvReplay from "../../nodes/csv-replay/csv-replay";
 import { rawTradeSchema } from "../../lib/trades/schema";
 import type { RawTrade } from "../../lib/trades/types";
+import { nodeHtml } from "../support/flows";
 import { load as loadNode, settle, unload, until, useHelper, type Message, type NodeModule } from "../support/helper";
 import { ALPACA, alpacaFile, folder, gz } from "../unit/trades/csv/support";
 
@@ -212,7 +213,7 @@ describe("node csv-replay", () => {
 
 describe("dialog of csv-replay", () => {
   const root = join(__dirname, "../../nodes/csv-replay");
-  const html = readFileSync(join(root, "csv-replay.html"), "utf8");
+  const html = nodeHtml("csv-replay");
   const labels = JSON.parse(readFileSync(join(root, "locales/en-US/csv-replay.json"), "utf8")) as Record<string, unknown>;
 
   it("has a label for every input and a text for every key", () => {

@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { readFileSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
 import { runInNewContext } from "node:vm";
@@ -19,12 +20,15 @@ export function shippedFlows(): { name: string; nodes: FlowNode[] }[] {
   return files.map((file) => ({ name: relative(folder, join(folder, file)), nodes: JSON.parse(readFileSync(join(folder, file), "utf8")) as FlowNode[] }));
 }
 
+/** A node's html as the editor gets it, shared sections included. */
+export const nodeHtml: (type: string) => string = (createRequire(__filename)("../../scripts/node-html.mjs") as { nodeHtml(type: string): string }).nodeHtml;
+
 interface Property { value?: unknown; validate?: (this: unknown, v: unknown, opt: object) => boolean | string; required?: boolean; type?: string }
 export interface Definition { readonly category: string; readonly defaults: Record<string, Property>; readonly credentials?: object; readonly outputs?: number }
 
 /** What a node's html registers in the editor: its properties with their defaults and validators. */
 export function definition(type: string): Definition {
-  const html = readFileSync(join(root, "nodes", type, `${type}.html`), "utf8");
+  const html = nodeHtml(type);
   let found: Definition | undefined;
   const RED = {
     nodes: { registerType: (name: string, d: Definition) => { if (name === type) found = d; }, node: () => ({}) },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { definition } from "../../support/flows";
+import { definition, nodeHtml } from "../../support/flows";
 import { parseExplodeConfig } from "../../../lib/trades/explode-config";
 import { parseGeneratorConfig } from "../../../lib/trades/generator-config";
 
@@ -43,7 +43,7 @@ describe("dialogs of synthetic-gen and explode-trades", () => {
   for (const type of ["synthetic-gen", "explode-trades"]) {
     it(`${type}: every input has a label, every label a text, and there is help and an icon`, () => {
       const folder = join(root, "nodes", type);
-      const html = readFileSync(join(folder, `${type}.html`), "utf8");
+      const html = nodeHtml(type);
       const texts = JSON.parse(readFileSync(join(folder, "locales", "en-US", `${type}.json`), "utf8")) as Record<string, unknown>;
       for (const [, id] of html.matchAll(/<(?:input|select|textarea)[^>]* id="(node-input-[^"]+)"/g)) assert.ok(html.includes(`<label for="${id}"`), `label for ${id}`);
       for (const name of Object.keys(definition(type).defaults)) assert.ok(html.includes(`id="node-input-${name}"`), `an input for ${name}`);
