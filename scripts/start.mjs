@@ -110,6 +110,16 @@ function welcome(url) {
   say();
 }
 
+/** Started by npm: when npm is killed without a chance to pass it on, this process must not live on unseen and hold the port. */
+function stopWithParent() {
+  if (process.env.npm_lifecycle_event !== "start") return;
+  const parent = process.ppid;
+  setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, "SIGTERM"); }, 1000).unref();
+}
+
+// A terminal or a pipe that is gone must not end the process before it has written its data.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+
 async function main() {
   checkNode();
   if (process.argv.includes("--help")) { say(readFileSync(new URL(import.meta.url), "utf8").split("\n").filter((l) => l.startsWith("//")).map((l) => l.slice(3)).join("\n")); return; }
@@ -140,6 +150,7 @@ async function main() {
   });
   for (const signal of ["SIGINT", "SIGTERM"]) process.prependOnceListener(signal, () => say("\n  Stopping; writing what is under way ..."));
   process.once("exit", (code) => { saveState({ pid: undefined, url: undefined }); if (started && code === 0) say("  Stopped."); });
+  stopWithParent();
   process.argv = [process.argv[0], require.resolve("node-red/red.js"), "--settings", join(root, "runtime", "settings.js"), "--userDir", userDir, "flows.json"];
   require("node-red/red.js");
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { killAll, root, runStart, start, temporaryFolder } from "../support/start";
+import { killAll, root, runStart, start, temporaryFolder, until } from "../support/start";
 
 const SHIPPED = join(root, "flows", "1 Quick start", "Trades into an Iceberg table.json");
 /** A flow that starts at once: what is tested here is the start script. */
@@ -29,6 +29,18 @@ describe("npm start", function () {
     assert.match(await page.text(), /<title>ticklake<\/title>/);
     assert.equal(await run.stop("SIGINT"), 0);
     assert.match(run.output(), /Stopped\./);
+  });
+
+  it("a signal to npm itself reaches Node-RED: npm waits for it and ends with 0", async () => {
+    const run = await start({ userDir: usedFolder(), npm: true });
+    assert.equal(await run.stop("SIGTERM"), 0);
+    assert.match(run.output(), /Stopping.*Stopped\./s);
+  });
+
+  it("ends when npm is killed, instead of living on unseen with the port", async () => {
+    const run = await start({ userDir: usedFolder(), npm: true });
+    void run.stop("SIGKILL");
+    await until("the port to be free", () => fetch(run.url).then(() => "served", () => "free"), (state) => state === "free");
   });
 
   it("keeps an edited flow when the shipped one has changed, and says so", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 export const root = join(__dirname, "..", "..");
 
 export interface Started {
+  readonly pid: number;
   readonly url: string;
   readonly userDir: string;
   /** Everything that was printed so far. */
@@ -18,6 +19,8 @@ export interface StartOptions {
   readonly userDir: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Through npm, as a user does; signals go to npm. */
+  readonly npm?: boolean;
 }
 
 const running = new Set<ChildProcess>();
@@ -36,9 +39,12 @@ export function temporaryFolder(name: string): string {
 }
 
 function spawnStart(options: StartOptions): { child: ChildProcess; output: () => string; ended: Promise<number | null> } {
-  const child = spawn(process.execPath, [join(root, "scripts", "start.mjs"), ...(options.args ?? [])], {
+  const [command, args] = options.npm ? ["npm", ["start", "--"]] : [process.execPath, [join(root, "scripts", "start.mjs")]];
+  // What an `npm test` around us hands down is not for this npm.
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^npm_/i.test(key)));
+  const child = spawn(command, [...args, ...(options.args ?? [])], {
     cwd: root,
-    env: { ...process.env, PORT: "0", ...options.env, TICKLAKE_USER_DIR: options.userDir },
+    env: { ...inherited, PORT: "0", ...options.env, TICKLAKE_USER_DIR: options.userDir },
     stdio: ["ignore", "pipe", "pipe"],
   });
   running.add(child);
@@ -67,6 +73,7 @@ export async function start(options: StartOptions): Promise<Started> {
     void ended.then((code) => fail(new Error(`npm start ended with code ${code}:\n${output()}`)));
   });
   return {
+    pid: child.pid!,
     url,
     userDir: options.userDir,
     output,
