@@ -14,7 +14,9 @@ export type Reject = (row: unknown, index: number, reason: string) => void;
 
 interface TopColumn { readonly field: NestedField; readonly flat?: LeafBuilder; readonly nested?: NestedColumn }
 
-type Appender = (rows: readonly unknown[], reject: Reject) => number;
+interface Refused { readonly row: unknown; readonly index: number; readonly reason: string }
+
+type Appender = (rows: readonly unknown[], refused: Refused[]) => number;
 
 function makeBuilder(leaf: LeafColumn, problem: Problem): LeafBuilder {
   if (leaf.type === "string") return new TextBuilder(leaf, problem);
@@ -57,16 +59,20 @@ export class ColumnAccumulator {
     return this.columns.reduce((sum, c) => sum + (c.flat ? c.flat.bytes + (c.flat.nulls > 0 ? c.flat.count + c.flat.nulls : 0) : c.nested!.bytes), 0);
   }
 
-  /** Takes rows in. A row that does not fit is skipped whole and reported. Returns the numbers of those accepted. */
+  /** Takes rows in. A row that does not fit is skipped whole and reported, after all others are in. Returns the numbers of those accepted. */
   append(rows: readonly unknown[], reject: Reject): { from: number; to: number } {
     const from = this.next;
-    this.next += this.appendRows(rows, reject);
+    const refused: Refused[] = [];
+    this.next += this.appendRows(rows, refused);
+    const to = this.next;
     if (this.next > from) {
       const last = this.held.at(-1);
       if (last?.[1] === from) last[1] = this.next;
       else this.held.push([from, this.next]);
     }
-    return { from, to: this.next };
+    // Only now: whoever is told may throw, or append rows of his own.
+    for (const { row, index, reason } of refused) reject(row, index, reason);
+    return { from, to };
   }
 
   /**
@@ -163,26 +169,36 @@ function compileAppender(columns: readonly TopColumn[], problem: Problem): Appen
   const undo = (until: number): void => {
     for (let i = 0; i < until; i++) (columns[i]!.flat ?? columns[i]!.nested!).undo();
   };
+  // A getter or a proxy of a function node may throw: that costs its row, and never leaves columns of different lengths.
+  const unreadable = (at: number, error: unknown): string => `${columns[at]!.field.name}: cannot be read (${error instanceof Error ? error.message : "it threw"})`;
   const notARow = (row: unknown): string => `expected an object with the fields of the table, got ${show(row)}`;
   const names = columns.map((_, i) => `c${i}`);
   const steps = columns.map(({ field }, i) => {
     const name = JSON.stringify(field.name);
     const read = field.name in Object.prototype ? `Object.hasOwn(row, ${name}) ? row[${name}] : null` : `row[${name}]`;
-    return `v = ${read};
-    if (v === null || v === undefined ? !c${i}.addNull() : !c${i}.add(v)) { undo(${i}); reject(row, r, problem.reason); continue; }`;
+    return `at = ${i};
+      v = ${read};
+      if (v === null || v === undefined ? !c${i}.addNull() : !c${i}.add(v)) { undo(${i}); refused.push({ row, index: r, reason: problem.reason }); continue; }`;
   });
   const source = `"use strict";
-return function appendRows(rows, reject) {
+return function appendRows(rows, refused) {
   let accepted = 0;
+  let at = 0;
   for (let r = 0; r < rows.length; r++) {
     const row = rows[r];
-    if (typeof row !== "object" || row === null || Array.isArray(row)) { reject(row, r, notARow(row)); continue; }
+    if (typeof row !== "object" || row === null || Array.isArray(row)) { refused.push({ row, index: r, reason: notARow(row) }); continue; }
     let v;
-    ${steps.join("\n    ")}
+    try {
+      ${steps.join("\n      ")}
+    } catch (error) {
+      undo(at);
+      refused.push({ row, index: r, reason: unreadable(at, error) });
+      continue;
+    }
     accepted++;
   }
   return accepted;
 };`;
-  const make = new Function(...names, "undo", "problem", "notARow", source) as (...args: unknown[]) => Appender;
-  return make(...columns.map((c) => c.flat ?? c.nested), undo, problem, notARow);
+  const make = new Function(...names, "undo", "problem", "notARow", "unreadable", source) as (...args: unknown[]) => Appender;
+  return make(...columns.map((c) => c.flat ?? c.nested), undo, problem, notARow, unreadable);
 }

@@ -195,9 +195,13 @@ export class NestedColumn {
 
   add(value: unknown): boolean {
     for (const leaf of this.leaves) leaf.mark();
-    if (this.root.shred(value, 0, 0)) return true;
-    this.undo();
-    return false;
+    let whole = false;
+    try {
+      whole = this.root.shred(value, 0, 0);
+    } finally {
+      if (!whole) this.undo();
+    }
+    return whole;
   }
 
   addNull(): boolean {

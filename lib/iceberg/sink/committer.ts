@@ -1,4 +1,5 @@
 import { asTicklakeError, TicklakeError } from "../../errors";
+import type { CommitProbe } from "../catalog/types";
 import { append } from "../commit";
 import { releaseBatch, type ColumnBatch } from "../columns";
 import { rowIndex, sliceColumn } from "../columns/batch";
@@ -37,6 +38,8 @@ export interface CommitterDeps {
   readonly onRetry: (error: TicklakeError, waitMs: number) => void;
   /** A message of the selection that turned out to be in the table already. */
   readonly duplicate: (entry: Entry) => void;
+  /** Named steps of every commit, for tests that crash or fail there. */
+  readonly at?: CommitProbe;
 }
 
 /** Columns that were detached, with the row numbers that they hold and the layout that they have. */
@@ -54,9 +57,10 @@ export class Committer {
    * @throws TicklakeError when no repetition can mend it. Nothing was committed then, unless the code is COMMIT_UNKNOWN
    */
   async commit(selection: Selection): Promise<{ result?: Omit<CommitResult, "duplicates">; landed: Selection }> {
-    const { open, options, now } = this.deps;
+    const { open, now } = this.deps;
     const began = now();
     const { schema, spec } = open;
+    if (selection.rows === 0) return { landed: selection };
     const taken: Taken = { batch: open.columns.take(selection.ranges), ranges: selection.ranges, schema, spec };
     for (let left = selection; ;) {
       if (left.rows === 0) return { landed: left };
@@ -77,22 +81,31 @@ export class Committer {
         // Only where it is certain that no snapshot names them: files of an unknown commit are never deleted.
         if (error.kind !== "unknown-outcome") await deleteDataFiles(open.table, files);
         if (error.code !== "DELIVERY_ABORTED" && error.code !== "WATERMARK_MOVED") throw error;
-        left = left.reduce(options.exactlyOnce ? open.marks : new Map(), this.deps.duplicate);
+        left = await this.#reduce(left);
       }
     }
+  }
+
+  async #reduce(selection: Selection): Promise<Selection> {
+    const { open, options, signal } = this.deps;
+    const marks = options.exactlyOnce ? open.marks : new Map<string, bigint>();
+    selection.cut(marks);
+    // What fails takes all that follows it along, which the ledger says in a later turn. What it leaves may be committed.
+    do await new Promise((resolve) => setImmediate(resolve)); while (selection.pending && !signal.aborted);
+    return selection.reduce(marks, this.deps.duplicate);
   }
 
   async #write(taken: Taken, selection: Selection): Promise<DataFile[]> {
     const { open, options, encoder, signal, onRetry } = this.deps;
     const batch = pickRows(taken, selection.ranges);
     const encoded = await retrying(() => encoder.encode({ batch, schema: taken.schema, spec: taken.spec, codec: options.codec }), { signal, onRetry });
-    return retrying(() => writeDataFiles(open.table, encoded, taken.spec["spec-id"]), { signal, onRetry });
+    return retrying(() => writeDataFiles(open.table, encoded, taken.spec["spec-id"], this.deps.at), { signal, onRetry });
   }
 
   #append(selection: Selection, files: DataFile[]): ReturnType<typeof append> {
     const { open, options, signal, onRetry } = this.deps;
     return retrying(() => append(open.table, {
-      files, signal,
+      files, signal, ...(this.deps.at ? { at: this.deps.at } : {}),
       ...(options.exactlyOnce ? { watermarks: selection.watermarks(options.writerId) } : {}),
       checkBase: (base) => {
         open.follow(base);

@@ -6,6 +6,12 @@ export type Marks = ReadonlyMap<string, bigint>;
 
 const key = (at: { cluster: string; group: string; topic: string; partition: number }): string => JSON.stringify([at.cluster, at.group, at.topic, at.partition]);
 
+/** A key of marks, for people. */
+export function describeKey(text: string): string {
+  const [, group, topic, partition] = JSON.parse(text) as [string, string, string, number];
+  return `${topic}/${partition} (group ${group})`;
+}
+
 /** The marks of one writer out of a table's watermarks. */
 export function marksOf(watermarks: readonly Watermark[], writer: string): Marks {
   return new Map(watermarks.filter((w) => w.writer === writer).map((w) => [key(w), w.nextOffset]));

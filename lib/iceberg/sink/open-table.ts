@@ -1,12 +1,12 @@
 import { TicklakeError } from "../../errors";
 import type { Catalog, Table, TableState } from "../catalog/types";
-import { ColumnAccumulator } from "../columns";
+import { ColumnAccumulator, releaseBatch } from "../columns";
 import { currentSchema, defaultSpec } from "../metadata";
 import { checkCompatible, inferSchema, parseSchema, presetSchema } from "../schema";
 import { parsePartitionBy, UNPARTITIONED } from "../transforms";
 import type { PartitionSpec, Schema, TableIdentifier } from "../types";
 import { readWatermarks } from "../watermarks";
-import { marksOf, type Marks } from "./marks";
+import { describeKey, marksOf, type Marks } from "./marks";
 import type { SinkOptions } from "./options";
 import type { Rows } from "./payload";
 
@@ -16,6 +16,7 @@ export interface OpenOptions {
   /** As the user wrote it, for messages. */
   readonly name: string;
   readonly options: SinkOptions;
+  readonly events?: { warn(message: string): void };
 }
 
 /**
@@ -31,6 +32,7 @@ export class OpenTable {
   readonly #uuid: string;
   #state: TableState;
   #names: Set<string>;
+  #scratch: ColumnAccumulator | undefined;
 
   private constructor(readonly table: Table, private readonly options: OpenOptions) {
     this.name = options.name;
@@ -111,7 +113,32 @@ export class OpenTable {
       throw new TicklakeError("TABLE_REPLACED", `Table ${this.name} was dropped and made anew by somebody (other table-uuid). Nothing was written into the new one with the old layout; what is sent again goes there.`);
     }
     this.#state = state;
-    this.marks = marksOf(readWatermarks(state.metadata).watermarks, this.options.options.writerId);
+    const marks = marksOf(readWatermarks(state.metadata).watermarks, this.options.options.writerId);
+    this.#warnOfReversal(marks);
+    this.marks = marks;
+  }
+
+  /** Somebody rolled the table back: rows that we counted as written are gone, and nobody sends them again by himself. */
+  #warnOfReversal(marks: Marks): void {
+    if (!this.options.options.exactlyOnce) return;
+    for (const [key, before] of this.marks) {
+      const now = marks.get(key);
+      if (now !== undefined && now >= before) continue;
+      this.options.events?.warn(`Table ${this.name} was rolled back behind what this node has written: ${describeKey(key)} ${now === undefined ? "has no watermark any more" : `is back at offset ${now}`}, it was at ${before}. Rows from there on that were read before are not written again by themselves.`);
+    }
+  }
+
+  /**
+   * Says which of rows that are in the table already were refused when they were written: their rejects may not have got through before a crash.
+   *
+   * @returns how many
+   */
+  refused(rows: Rows, reject: (row: unknown, reason: string) => void): number {
+    const scratch = this.#scratch ??= new ColumnAccumulator(this.schema);
+    let count = 0;
+    const { from, to } = scratch.append(rows, (row, _index, reason) => { count++; reject(row, reason); });
+    releaseBatch(scratch.take([[from, to]]));
+    return count;
   }
 
   /** After a commit: another writer may have changed columns or partitioning; new rows are laid out for what holds now. */
@@ -123,6 +150,7 @@ export class OpenTable {
     this.schema = schema;
     this.spec = spec;
     this.columns = new ColumnAccumulator(schema);
+    this.#scratch = undefined;
     this.#names = new Set(this.columnNames);
     return true;
   }

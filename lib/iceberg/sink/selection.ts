@@ -1,4 +1,4 @@
-import type { Lineage, Part, Run } from "../../delivery/types";
+import type { Delivery, Part, Run } from "../../delivery/types";
 import type { Watermark } from "../watermarks";
 import { TicklakeError } from "../../errors";
 import { compareWithMark, watermarkOf, type Marks } from "./marks";
@@ -14,15 +14,15 @@ export interface Entry {
 
 export type Range = readonly [from: number, to: number];
 
-/** A run as the ledger gave it, and what of its lineage is still to be committed. */
-interface OpenRun { readonly run: Run; readonly lineage: Lineage | undefined }
+/** A run as the ledger gave it, and those of its deliveries that are still to be committed. */
+interface OpenRun { readonly run: Run; readonly deliveries: readonly Delivery[] }
 
 /** What one commit takes: runs of settled deliveries with their messages, and messages without delivery. */
 export class Selection {
   private constructor(private readonly open: readonly OpenRun[], readonly entries: readonly Entry[]) {}
 
   static of(runs: readonly Run[], entries: readonly Entry[]): Selection {
-    return new Selection(runs.map((run) => ({ run, lineage: run.lineage })), entries);
+    return new Selection(runs.map((run) => ({ run, deliveries: run.deliveries })), entries);
   }
 
   /** The ledger's runs of which something is left. */
@@ -46,51 +46,74 @@ export class Selection {
 
   /** The watermarks that are true once this is committed. */
   watermarks(writer: string): Watermark[] {
-    return this.open.flatMap(({ lineage }) => (lineage ? [watermarkOf(writer, lineage)] : []));
+    return this.open.flatMap(({ deliveries }) => {
+      const lineage = deliveries[deliveries.length - 1]?.lineage;
+      return lineage ? [watermarkOf(writer, lineage)] : [];
+    });
   }
 
   /**
-   * Checks against the base that a commit attempt builds on, before anything is written.
+   * Checks against the base that a commit attempt builds on, before anything is written. Only batches of which something came here are judged:
+   * where a filtered one lies does not matter.
    *
-   * @throws TicklakeError DELIVERY_ABORTED when a delivery was aborted meanwhile; WATERMARK_MOVED when another process
-   *   of this writer committed part of it. Either way `reduce` tells what is left.
+   * @throws TicklakeError DELIVERY_ABORTED when a delivery was aborted meanwhile, or has failed and is about to be; WATERMARK_MOVED when another
+   *   process of this writer committed part of it. Either way `cut` and `reduce` tell what is left.
    */
   check(marks: Marks): void {
-    if (this.entries.some(({ part }) => part.state === "dropped")) {
+    if (this.entries.some(({ part }) => !isWanted(part)) || this.open.some(({ deliveries }) => deliveries.some((d) => d.state === "aborted")) || this.pending) {
       throw new TicklakeError("DELIVERY_ABORTED", "A delivery was aborted while its commit was being prepared.");
     }
-    for (const { lineage } of this.open) {
-      if (lineage && compareWithMark(lineage, marks) !== "new") {
-        throw new TicklakeError("WATERMARK_MOVED", `Another process of this writer committed ${lineage.topic}/${lineage.partition} beyond offset ${lineage.firstOffset} meanwhile.`);
+    for (const { part } of this.entries) {
+      if (isBelow(part, marks) || cutOf(part, marks) !== undefined) {
+        const { topic, partition, firstOffset } = part.deliveries[0]!.lineage!;
+        throw new TicklakeError("WATERMARK_MOVED", `Another process of this writer committed ${topic}/${partition} beyond offset ${firstOffset} meanwhile.`);
       }
     }
   }
 
-  /**
-   * What is left after deliveries were aborted or turned out to be in the table already: aborted ones go; those wholly
-   * below the watermark are handed to `duplicate`; one that straddles it is failed with `cutAt`, which aborts all that follow.
-   */
-  reduce(marks: Marks, duplicate: (entry: Entry) => void): Selection {
+  /** Something of it has failed, but the ledger has not aborted its deliveries yet: until then nobody can tell what is left. */
+  get pending(): boolean {
+    return this.open.some(({ run, deliveries }) => {
+      const failed = run.parts.filter((part) => part.state === "failed");
+      if (failed.length === 0) return false;
+      const open = new Set(deliveries);
+      return failed.some((part) => part.deliveries.some((d) => open.has(d) && d.state !== "aborted"));
+    });
+  }
+
+  /** Fails batches that straddle the watermark, with `cutAt`. The ledger aborts them, and all that follow, in a later turn: see `pending`. */
+  cut(marks: Marks): void {
     for (const { part } of this.entries) {
-      if (part.state === "dropped" || part.deliveries.length !== 1) continue;
-      const place = part.deliveries[0]!.lineage ? compareWithMark(part.deliveries[0]!.lineage, marks) : "new";
-      if (typeof place === "bigint") part.fail(straddles(place), { cutAt: place });
+      const cutAt = isWanted(part) ? cutOf(part, marks) : undefined;
+      if (cutAt !== undefined) part.fail(straddles(cutAt), { cutAt });
     }
+  }
+
+  /** What is left after deliveries were aborted or turned out to be in the table already: aborted ones go, those wholly below the watermark are handed to `duplicate`. */
+  reduce(marks: Marks, duplicate: (entry: Entry) => void): Selection {
     const left: Entry[] = [];
     for (const entry of this.entries) {
-      if (entry.part.state === "dropped" || entry.part.state === "failed") continue;
+      if (!isWanted(entry.part)) continue;
       if (isBelow(entry.part, marks)) duplicate(entry);
       else left.push(entry);
     }
     const open: OpenRun[] = [];
-    for (const { run } of this.open) {
-      const deliveries = run.deliveries.filter((d) => d.state !== "aborted" && !(d.lineage && compareWithMark(d.lineage, marks) === "below"));
-      if (deliveries.length === 0) continue;
-      const first = deliveries[0]!.lineage, last = deliveries[deliveries.length - 1]!.lineage;
-      open.push({ run, lineage: first && last && { ...last, firstOffset: first.firstOffset } });
+    for (const { run, deliveries: before } of this.open) {
+      const deliveries = before.filter((d) => d.state !== "aborted" && !(d.lineage && compareWithMark(d.lineage, marks) === "below"));
+      if (deliveries.length > 0) open.push({ run, deliveries });
     }
     return new Selection(open, left);
   }
+}
+
+/** Neither over nor failed: its rows are to be written. */
+function isWanted(part: Part): boolean { return part.state === "taken" || part.state === "parked"; }
+
+/** Where a batch must be cut because the table holds its beginning. A message joined from several batches cannot be cut. */
+export function cutOf(part: Part, marks: Marks): bigint | undefined {
+  const lineage = part.deliveries.length === 1 ? part.deliveries[0]!.lineage : undefined;
+  const place = lineage ? compareWithMark(lineage, marks) : "new";
+  return typeof place === "bigint" ? place : undefined;
 }
 
 /** Whether everything that the message came from is in the table already. */

@@ -1,8 +1,10 @@
 import type { Part, SinkHandle } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
+import type { CommitProbe } from "../catalog/types";
+import { guarded } from "./guarded";
 import { compareWithMark } from "./marks";
 import type { Rows } from "./payload";
-import { isBelow, Selection, straddles, type Entry } from "./selection";
+import { cutOf, isBelow, Selection, straddles, type Entry } from "./selection";
 import { Committer, type CommitResult } from "./committer";
 import { OpenTable, type OpenOptions } from "./open-table";
 import type { SinkOptions } from "./options";
@@ -34,7 +36,14 @@ export interface TableSinkDeps extends OpenOptions {
   readonly ledger: SinkHandle;
   readonly events: TableSinkEvents;
   readonly now?: () => number;
+  /** Named steps of every commit, for tests that crash or fail there. */
+  readonly at?: CommitProbe;
 }
+
+/** What makes a schema drawn from a first message impossible: that message is to blame, not those behind it. */
+const SAMPLE_ERRORS: ReadonlySet<string> = new Set(["SCHEMA_INVALID", "SCHEMA_MISMATCH", "PARTITION_SPEC_INVALID"]);
+/** What a commit meets when the table that rows were laid out for is no more. */
+const TABLE_GONE: ReadonlySet<string> = new Set(["TABLE_REPLACED", "TABLE_NOT_FOUND", "PARTITION_SPEC_INVALID"]);
 
 /** Rows without delivery that may wait, as a multiple of a commit's bounds: nothing upstream slows them down. */
 const UNPROTECTED_COMMITS = 4;
@@ -62,11 +71,15 @@ export class TableSink {
   /** Something changed since the pump last looked. */
   #nudged = false;
   #pumping: Promise<void> | undefined;
+  /** Those who wait until what is settled now has been committed. */
+  #flushes: (() => void)[] = [];
+  /** Clock of the last selection: what it left behind could not be committed, and waits an interval from then. */
+  #selectedAt = -Infinity;
   #closing = false;
   readonly #unknownFields = new Set<string>();
 
   constructor(deps: TableSinkDeps) {
-    this.#deps = deps;
+    this.#deps = { ...deps, events: guarded(deps.events) };
     this.#now = deps.now ?? Date.now;
   }
 
@@ -89,7 +102,7 @@ export class TableSink {
     if (part.state !== "held") return;
     if (rows.length === 0) { this.#unwritten(part, 0); return; }
     if (this.#closing) { part.fail(new TicklakeError("STOPPED", "The node is stopping; these rows were not written.")); return; }
-    if (part.deliveries.length === 0 && this.#unprotectedRows > 0 && this.#unprotectedRows + rows.length > UNPROTECTED_COMMITS * this.#deps.options.maxRows) {
+    if (part.deliveries.length === 0 && this.#refusesUnprotected(rows.length)) {
       part.fail(new TicklakeError("STORAGE_FAILED", `${this.#unprotectedRows} rows without delivery wait for ${this.#deps.options.table} already and more are refused: commits do not keep up or the storage is away (see the status).`));
       return;
     }
@@ -101,11 +114,32 @@ export class TableSink {
     }
   }
 
-  /** Commits what is settled now; resolves when that is done. */
+  /** The table is open: its columns hold memory. */
+  get isOpen(): boolean { return this.#open !== undefined; }
+
+  /** Lets go of the table and its columns; the next message opens it again. False, and nothing happens, while something waits or is under way. */
+  rest(): boolean {
+    if (this.#entries.size > 0 || this.#backlog.length > 0 || this.#opening || this.#pumping) return false;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#wanted = false;
+    this.#open = undefined;
+    return true;
+  }
+
+  /** Commits what is settled now; resolves when that is done. What comes later is waited for by nobody: under load there is no end to it. */
   async flush(): Promise<void> {
     while (this.#opening) await this.#opening;
+    if (!this.#open || this.#stop.signal.aborted) return;
+    const done = new Promise<void>((resolve) => { this.#flushes.push(resolve); });
     this.#want();
-    while (this.#pumping) await this.#pumping;
+    await done;
+  }
+
+  #refusesUnprotected(more: number): boolean {
+    const { maxRows, maxBytes } = this.#deps.options;
+    if (this.#unprotectedRows === 0) return false;
+    return this.#unprotectedRows + more > UNPROTECTED_COMMITS * maxRows || (this.#open?.columns.bytes ?? 0) > UNPROTECTED_COMMITS * maxBytes;
   }
 
   /** The ledger: something became committable. */
@@ -130,6 +164,7 @@ export class TableSink {
       if (entry.to > entry.from) ranges.push([entry.from, entry.to]);
     }
     if (ranges.length > 0) this.#open?.columns.drop(ranges.sort((a, b) => a[0] - b[0]));
+    if (this.#entries.size === 0) this.#wanted = false;
     this.#deps.events.changed();
   }
 
@@ -139,7 +174,7 @@ export class TableSink {
   async close(timeoutMs: number): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#timer);
-    if (this.#open || this.#opening) {
+    if (this.#entries.size > 0 || this.#backlog.length > 0 || this.#pumping) {
       const over = new AbortController();
       await Promise.race([this.flush().finally(() => over.abort()), pause(timeoutMs, over.signal)]);
     }
@@ -160,16 +195,31 @@ export class TableSink {
       if (open) for (const { rows, part } of this.#backlog.splice(0)) if (part.state === "held") this.#accept(open, rows, part);
     } catch (caught) {
       const error = asTicklakeError(caught);
-      const parts = this.#backlog.splice(0).map((b) => b.part);
-      this.#unprotectedRows = 0;
-      events.failed(error);
-      for (const part of parts) if (part.state === "held") part.fail(error);
+      // The first message draws the schema: where that cannot be done, it alone is to blame.
+      const drawn = !ahead && this.#deps.options.schema === "infer" && SAMPLE_ERRORS.has(error.code);
+      const failed = this.#backlog.splice(0, drawn ? 1 : Infinity);
+      if (!this.#stop.signal.aborted) events.failed(error);
+      for (const { rows, part } of failed) {
+        if (part.deliveries.length === 0) this.#unprotectedRows -= rows.length;
+        if (part.state === "held") part.fail(error);
+      }
     } finally {
       this.#opening = this.#backlog.length > 0 && !this.#stop.signal.aborted ? this.#openTable() : undefined;
     }
   }
 
+  /** Never throws: one message that cannot be taken must not leave those behind it neither done nor failed. */
   #accept(open: OpenTable, rows: Rows, part: Part): void {
+    try {
+      this.#take(open, rows, part);
+    } catch (caught) {
+      if (part.state !== "held") throw caught;
+      if (part.deliveries.length === 0) this.#unprotectedRows -= rows.length;
+      part.fail(asTicklakeError(caught));
+    }
+  }
+
+  #take(open: OpenTable, rows: Rows, part: Part): void {
     const { options, events } = this.#deps;
     if (options.exactlyOnce && this.#known(open, rows, part)) return;
     this.#nameUnknownFields(open, rows);
@@ -186,17 +236,24 @@ export class TableSink {
   /** Looks the message up in the table's watermarks; true when it needs no writing (or must come again in two pieces). */
   #known(open: OpenTable, rows: Rows, part: Part): boolean {
     if (isBelow(part, open.marks)) {
-      this.#unwritten(part, rows.length);
+      // Its rejects may have been under way when the process that committed it died: they go out again, at least once.
+      const refused = this.#refused(open, rows, part);
+      this.#unwritten(part, rows.length - refused);
       return true;
     }
+    const cutAt = cutOf(part, open.marks);
+    if (cutAt !== undefined) { part.fail(straddles(cutAt), { cutAt }); return true; }
     for (const delivery of part.deliveries) {
-      const place = delivery.lineage ? compareWithMark(delivery.lineage, open.marks) : "new";
-      if (place === "new") continue;
-      if (part.deliveries.length === 1 && typeof place === "bigint") { part.fail(straddles(place), { cutAt: place }); return true; }
+      if (!delivery.lineage || compareWithMark(delivery.lineage, open.marks) === "new") continue;
       this.#deps.events.warn(`A message joined from several batches is in ${open.name} in part. It is written whole: joining across batches is at least once after a restart.`);
       break;
     }
     return false;
+  }
+
+  #refused(open: OpenTable, rows: Rows, part: Part): number {
+    const rest = this.#withoutForeign(open, rows, part);
+    return rows.length - rest.length + open.refused(rest, (row, reason) => { this.#deps.events.rejected(row, reason, part); });
   }
 
   #unwritten(part: Part, duplicates: number): void {
@@ -236,7 +293,8 @@ export class TableSink {
     if (this.#timer || this.#closing) return;
     const oldest = this.#entries.values().next().value;
     if (!oldest) return;
-    const wait = Math.max(0, oldest.arrivedAt + this.#deps.options.commitIntervalMs - this.#now());
+    const since = Math.max(oldest.arrivedAt, this.#selectedAt);
+    const wait = Math.max(0, since + this.#deps.options.commitIntervalMs - this.#now());
     this.#timer = setTimeout(() => { this.#timer = undefined; this.#want(); }, wait);
   }
 
@@ -245,9 +303,10 @@ export class TableSink {
     this.#nudged = true;
     this.#pumping ??= this.#pump().finally(() => {
       this.#pumping = undefined;
-      if (this.#nudged && this.#open && !this.#stop.signal.aborted) this.#want();
+      if (this.#nudged && this.#open && !this.#stop.signal.aborted) { this.#want(); return; }
       // A wish that arose while nothing was settled waits for `settled`.
-      else if (!this.#wanted) this.#schedule();
+      if (!this.#wanted) this.#schedule();
+      for (const resolve of this.#flushes.splice(0)) resolve();
     });
   }
 
@@ -256,15 +315,19 @@ export class TableSink {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#wanted && this.#open && !this.#stop.signal.aborted) {
       this.#nudged = false;
+      const flushes = this.#flushes.splice(0);
       const selection = this.#select();
       if (!selection) {
         this.#wanted = this.#entries.size > 0;
+        for (const resolve of flushes) resolve();
         return;
       }
+      this.#selectedAt = this.#now();
       this.#wanted = false;
       clearTimeout(this.#timer);
       this.#timer = undefined;
       await this.#commit(this.#open, selection);
+      for (const resolve of flushes) resolve();
       if (this.#overBound()) this.#wanted = true;
     }
   }
@@ -287,32 +350,37 @@ export class TableSink {
     for (const { part, from, to } of selection.entries) if (part.deliveries.length === 0) this.#unprotectedRows -= to - from;
     const committer = new Committer({
       open, options, encoder: this.#deps.encoder, signal: this.#stop.signal, now: this.#now, onRetry: events.retrying,
-      duplicate: ({ part, from, to }) => this.#unwritten(part, to - from),
+      duplicate: ({ part, from, to }) => this.#unwritten(part, to - from), ...(this.#deps.at ? { at: this.#deps.at } : {}),
     });
-    try {
-      const { result, landed } = await committer.commit(selection);
+    const outcome = await committer.commit(selection).catch((caught: unknown) => asTicklakeError(caught));
+    if (outcome instanceof TicklakeError) this.#failed(outcome, selection);
+    else {
+      const { result, landed } = outcome;
       ledger.committed(landed.runs);
-      ledger.giveBack(selection.runs.filter((run) => !landed.runs.includes(run)));
+      const kept = new Set(landed.runs);
+      ledger.giveBack(selection.runs.filter((run) => !kept.has(run)));
       if (result) {
         events.committed({ ...result, duplicates: this.#duplicates }, landed.parts);
         this.#duplicates = 0;
       }
       for (const part of landed.parts) if (result) part.done(); else this.#unwritten(part, 0);
       if (open.followLayout()) this.#unknownFields.clear();
-    } catch (caught) {
-      const error = asTicklakeError(caught);
-      const parts = [...selection.parts];
-      if (error.code === "TABLE_REPLACED" || error.code === "PARTITION_SPEC_INVALID") {
-        // What waits was laid out for a table that is no more: it comes again, or fails where nobody can send it again.
-        for (const part of this.#entries.keys()) parts.push(part);
-        this.#entries.clear();
-        this.#unprotectedRows = 0;
-        this.#open = undefined;
-      }
-      if (!this.#stop.signal.aborted) events.failed(error);
-      ledger.giveBack(selection.runs);
-      for (const part of parts) if (part.state === "taken" || part.state === "parked") part.fail(error);
     }
     events.changed();
+  }
+
+  #failed(error: TicklakeError, selection: Selection): void {
+    const { ledger, events } = this.#deps;
+    const parts = [...selection.parts];
+    if (TABLE_GONE.has(error.code)) {
+      // What waits was laid out for a table that is no more: it comes again, or fails where nobody can send it again.
+      for (const part of this.#entries.keys()) parts.push(part);
+      this.#entries.clear();
+      this.#unprotectedRows = 0;
+      this.#open = undefined;
+    }
+    if (!this.#stop.signal.aborted) events.failed(error);
+    ledger.giveBack(selection.runs);
+    for (const part of parts) if (part.state === "taken" || part.state === "parked") part.fail(error);
   }
 }
