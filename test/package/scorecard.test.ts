@@ -22,7 +22,5 @@ describe("node-red-dev validate (the flow library's scorecard)", function () {
   };
   for (const [code, what] of Object.entries(CHECKS)) it(`${code}: ${what}`, () => assert.equal(card[code]?.test, true, log));
 
-  it("D03: dependencies are the newest; DuckDB's cannot be judged, because each of its releases counts as a pre-release (1.5.5-r.5)", () => {
-    assert.deepEqual((card.D03?.packages as string[] ?? []).filter((name) => name !== "@duckdb/node-api"), [], log);
-  });
+  // D03 (every dependency is the newest) is not asserted: it changes with each release of somebody else, not with this package. `npm outdated` tells it.
 });
