@@ -23,6 +23,9 @@ interface Context { readonly msg: Message; readonly send: Send }
 
 interface Target { readonly sink: TableSink; readonly ledger: NodeSink }
 
+/** Tables that are kept open while no row waits for them: each holds columns' memory, and messages may name thousands. */
+const OPEN_TABLES = 64;
+
 /** Node-RED gives `close` 15 s; what is settled is committed within this. */
 const CLOSE_MS = 12_000;
 
@@ -33,6 +36,8 @@ export = (RED: NodeAPI): void => {
     const encoder = useEncoder();
     const status = new SinkStatus(new StatusLine(node));
     const targets = new Map<string, Target>();
+    /** Sinks whose tables are open, the one used longest ago first. */
+    const awake = new Set<TableSink>();
     // Known as a sink from the start, before the first message says which tables there are.
     const self = openSink(RED, node, {});
     const contexts = new WeakMap<Part, Context>();
@@ -57,6 +62,17 @@ export = (RED: NodeAPI): void => {
         targets.set(table, known = { sink, ledger });
       }
       return known;
+    }
+
+    /** Lets go of tables that have been idle longest when too many are open. */
+    function rouse(sink: TableSink): void {
+      awake.delete(sink);
+      awake.add(sink);
+      if (awake.size <= OPEN_TABLES) return;
+      for (const idle of awake) {
+        if (idle !== sink && idle.rest()) awake.delete(idle);
+        if (awake.size <= OPEN_TABLES) return;
+      }
     }
 
     function events(table: string, waiting: () => number): TableSinkEvents {
@@ -100,10 +116,12 @@ export = (RED: NodeAPI): void => {
       if (part.state !== "held") return;
       const { payload: _rows, ...shell } = msg;
       contexts.set(part, { msg: shell as Message, send });
+      rouse(sink);
       sink.add(rows, part);
       // Node-RED holds the message until it is done. Its rows are columns by now, and a source would send them again: let go of them, unless
       // somebody wants to see them (measured at 100,000 trades/s: half the memory, a fifth of the pauses).
-      if (part.deliveries.length > 0 && !watched()) delete msg.payload;
+      // In a later turn: some nodes send one object twice.
+      if (part.deliveries.length > 0 && !watched()) setImmediate(() => { delete msg.payload; });
     }
 
     // Not for "infer", which draws the columns from the first rows, nor where messages name the table.

@@ -1,23 +1,30 @@
 import type { Node, NodeAPI } from "node-red";
 
+/** Of a node's saved properties, what tells who hears of others. */
+interface Saved { readonly id: string; readonly z?: string; readonly type: string; readonly scope?: unknown; readonly caughtIsDone?: unknown }
+
 /**
- * Whether a Complete node hears of this node, so that a message must be whole when it is done. Looked up once per deploy.
+ * Whether somebody in the flow looks at this node's messages when they are over, so that they must be whole then: a Complete or Catch node that names
+ * it, or a Catch node for all nodes where a source takes what was caught for done (its flow may be all that keeps the rows). Looked up once per deploy.
  */
 export function completeWatch(RED: NodeAPI, node: Node): () => boolean {
   let known: boolean | undefined;
   const forget = (): void => { known = undefined; };
   RED.events.on("flows:started", forget);
   node.on("close", () => { RED.events.off("flows:started", forget); });
-  // Inside a subflow the Complete node names the node of the template.
+  // Inside a subflow the others name the node of the template.
   const ids = [node.id, (node as Node & { _alias?: string })._alias];
-  return () => {
-    if (known === undefined) {
-      known = false;
-      RED.nodes.eachNode((other) => {
-        const { type, scope } = other as unknown as { type: string; scope?: unknown };
-        if (type === "complete" && Array.isArray(scope) && scope.some((id) => ids.includes(id as string))) known = true;
-      });
-    }
-    return known;
+  const look = (): boolean => {
+    let named = false, catchAll = false, caughtIsDone = false;
+    RED.nodes.eachNode((other) => {
+      const { type, scope, caughtIsDone: done } = other as unknown as Saved;
+      if (done === true || done === "true") caughtIsDone = true;
+      if (type !== "complete" && type !== "catch") return;
+      // A list of nodes; "group", or none for all, which only a Catch node has.
+      if (!Array.isArray(scope)) catchAll ||= type === "catch";
+      else named ||= scope.some((id) => ids.includes(id as string));
+    });
+    return named || (catchAll && caughtIsDone);
   };
+  return () => known ??= look();
 }

@@ -1,17 +1,28 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import type { Node, NodeDef } from "node-red";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HadoopCatalog } from "../../lib/iceberg/catalog/hadoop";
 import { LocalFileIO } from "../../lib/iceberg/io/local";
 import icebergCatalog from "../../nodes/iceberg-catalog/iceberg-catalog";
 import icebergOut from "../../nodes/iceberg-out/iceberg-out";
+import explodeTrades from "../../nodes/explode-trades/explode-trades";
+import syntheticGen from "../../nodes/synthetic-gen/synthetic-gen";
 import { load as loadNode, settle, until, unload, useHelper, type NodeModule } from "../support/helper";
 import { readRows } from "../support/read-table";
 
 const links = createRequire(__filename)("@node-red/nodes/core/common/60-link.js") as NodeModule;
 const trade = (i: number, more: object = {}) => ({ T: "t", S: "AAPL", i, x: "V", p: 150.25, s: 100, timestamp: 1_699_564_800_000 + i, c: ["@"], z: "C", ...more });
+
+/** Sends one object twice, as some nodes do. */
+const twice: NodeModule = (RED) => {
+  RED.nodes.registerType("test-twice", function (this: Node, config: NodeDef) {
+    RED.nodes.createNode(this, config);
+    this.on("input", (msg, send, done) => { send(msg); send(msg); done(); });
+  } as never);
+};
 
 describe("node iceberg-out", () => {
   let warehouse: string;
@@ -139,5 +150,48 @@ describe("node iceberg-out", () => {
   it("says that a catalog is missing", async () => {
     const { statuses } = await load({ catalog: "" });
     assert.match(statuses().at(-1)!.text!, /No catalog is chosen/);
+  });
+
+  describe("behind a source", () => {
+    /** synthetic-gen -> explode-trades -> (between) -> iceberg-out: 3 batches of 10. */
+    const pipeline = (config: object = {}, source: object = {}, between: object[] = []) =>
+      loadNode(syntheticGen as unknown as NodeModule, "synthetic-gen", { batchSize: 10, batchCount: 3, interval: 0, seed: "s", ...source }, {
+        wires: [["explode"], []],
+        nodes: [
+          { id: "explode", type: "explode-trades", wires: [[between.length > 0 ? "between" : "ice"], []] }, ...between,
+          { id: "ice", type: "iceberg-out", catalog: "cat0", commitInterval: "50 ms", wires: [["out0"], ["out1"]], ...config },
+        ],
+        configs: [{ id: "cat0", type: "iceberg-catalog", catalogName: "local", catalogType: "hadoop", warehouse }],
+        modules: [icebergCatalog, icebergOut, explodeTrades, twice] as unknown as NodeModule[],
+      });
+    const committed = (messages: { payload?: unknown }[]): number => messages.reduce((sum, msg) => sum + (msg.payload as { rows: number }).rows, 0);
+
+    it("writes both of two messages that are one object", async () => {
+      const { outputs, caught } = await pipeline({}, {}, [{ id: "between", type: "test-twice", wires: [["ice"]] }]);
+      await until(() => committed(outputs[0]!) === 60, "30 rows twice");
+      assert.equal((await rows()).length, 60);
+      assert.deepEqual(caught, []);
+    });
+
+    it("leaves the rows in a message that failed where the flow behind a Catch node is what keeps them", async () => {
+      const { caught } = await pipeline({ createTable: false }, { caughtIsDone: true });
+      await until(() => caught.length === 3, "three errors");
+      assert.deepEqual(caught.map((msg) => (msg.payload as unknown[]).length), [10, 10, 10]);
+      assert.equal((caught[0]!.error as { code?: string }).code, "TABLE_NOT_FOUND");
+    });
+  });
+
+  it("writes to many tables by turns without keeping them all open", async () => {
+    const { send, outputs, caught } = await load({ commitInterval: "20 ms", schema: "infer", partitionBy: "" });
+    for (let round = 0; round < 2; round++) {
+      for (let from = 0; from < 90; from += 30) {
+        const before = outputs[0]!.length;
+        await send(...Array.from({ length: 30 }, (_, k) => ({ table: `db.t${from + k}`, payload: [{ i: round }] })));
+        await until(() => outputs[0]!.length === before + 30, "a commit for each");
+      }
+    }
+    assert.deepEqual(caught, []);
+    assert.deepEqual((await rows("t0")).map((row) => Number(row["i"])), [0, 1]);
+    assert.deepEqual((await rows("t89")).map((row) => Number(row["i"])), [0, 1]);
   });
 });
