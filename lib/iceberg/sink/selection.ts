@@ -1,4 +1,4 @@
-import type { Delivery, Part, Run } from "../../delivery/types";
+import type { Delivery, Lineage, Part, Run } from "../../delivery/types";
 import type { Watermark } from "../watermarks";
 import { TicklakeError } from "../../errors";
 import { compareWithMark, watermarkOf, type Marks } from "./marks";
@@ -64,10 +64,11 @@ export class Selection {
       throw new TicklakeError("DELIVERY_ABORTED", "A delivery was aborted while its commit was being prepared.");
     }
     for (const { part } of this.entries) {
-      if (isBelow(part, marks) || cutOf(part, marks) !== undefined) {
-        const { topic, partition, firstOffset } = part.deliveries[0]!.lineage!;
-        throw new TicklakeError("WATERMARK_MOVED", `Another process of this writer committed ${topic}/${partition} beyond offset ${firstOffset} meanwhile.`);
-      }
+      if (isBelow(part, marks) || cutOf(part, marks) !== undefined) throw moved(part.deliveries[0]!.lineage!);
+    }
+    for (const { deliveries } of this.open) {
+      const last = deliveries[deliveries.length - 1]?.lineage;
+      if (last && compareWithMark(last, marks) === "below") throw moved(last);
     }
   }
 
@@ -104,6 +105,10 @@ export class Selection {
     }
     return new Selection(open, left);
   }
+}
+
+function moved({ topic, partition, firstOffset }: Lineage): TicklakeError {
+  return new TicklakeError("WATERMARK_MOVED", `Another process of this writer committed ${topic}/${partition} beyond offset ${firstOffset} meanwhile.`);
 }
 
 /** Neither over nor failed: its rows are to be written. */
