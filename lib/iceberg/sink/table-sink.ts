@@ -1,4 +1,4 @@
-import type { Part, SinkHandle } from "../../delivery/types";
+import type { Part, Run, SinkHandle } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
 import type { CommitProbe } from "../catalog/types";
 import { guarded } from "./guarded";
@@ -63,6 +63,8 @@ export class TableSink {
   #backlog: { rows: Rows; part: Part }[] = [];
   /** Parked and not in a commit, oldest first. */
   readonly #entries = new Map<Part, Entry>();
+  /** Messages that are in the table by the watermarks that we know: done when those have been read anew, for it may have been rolled back. */
+  #doubles: { rows: Rows; part: Part }[] = [];
   #unprotectedRows = 0;
   #duplicates = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -119,7 +121,7 @@ export class TableSink {
 
   /** Lets go of the table and its columns; the next message opens it again. False, and nothing happens, while something waits or is under way. */
   rest(): boolean {
-    if (this.#entries.size > 0 || this.#backlog.length > 0 || this.#opening || this.#pumping) return false;
+    if (this.#entries.size > 0 || this.#backlog.length > 0 || this.#doubles.length > 0 || this.#opening || this.#pumping) return false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#wanted = false;
@@ -156,6 +158,7 @@ export class TableSink {
   aborted(parts: readonly Part[]): void {
     const gone = new Set(parts);
     this.#backlog = this.#backlog.filter(({ part }) => !gone.has(part));
+    this.#doubles = this.#doubles.filter(({ part }) => !gone.has(part));
     const ranges: [number, number][] = [];
     for (const part of parts) {
       const entry = this.#entries.get(part);
@@ -236,9 +239,8 @@ export class TableSink {
   /** Looks the message up in the table's watermarks; true when it needs no writing (or must come again in two pieces). */
   #known(open: OpenTable, rows: Rows, part: Part): boolean {
     if (isBelow(part, open.marks)) {
-      // Its rejects may have been under way when the process that committed it died: they go out again, at least once.
-      const refused = this.#refused(open, rows, part);
-      this.#unwritten(part, rows.length - refused);
+      this.#doubles.push({ rows, part });
+      this.#run();
       return true;
     }
     const cutAt = cutOf(part, open.marks);
@@ -249,6 +251,25 @@ export class TableSink {
       break;
     }
     return false;
+  }
+
+  /** Reads the watermarks anew and completes what is in the table by them; anything else is written after all. */
+  async #confirm(open: OpenTable): Promise<void> {
+    const { events } = this.#deps;
+    const doubles = this.#doubles.splice(0);
+    try {
+      open.follow(await retrying(() => open.table.refresh(), { signal: this.#stop.signal, onRetry: events.retrying }));
+    } catch (caught) {
+      this.#failed(asTicklakeError(caught), doubles.map(({ part }) => part));
+      return;
+    }
+    for (const { rows, part } of doubles) {
+      if (part.state !== "held") continue;
+      if (!isBelow(part, open.marks)) { this.#accept(open, rows, part); continue; }
+      // Its rejects may have been under way when the process that committed it died: they go out again, at least once.
+      const refused = this.#refused(open, rows, part);
+      this.#unwritten(part, rows.length - refused);
+    }
   }
 
   #refused(open: OpenTable, rows: Rows, part: Part): number {
@@ -300,10 +321,14 @@ export class TableSink {
 
   #want(): void {
     this.#wanted = true;
+    this.#run();
+  }
+
+  #run(): void {
     this.#nudged = true;
     this.#pumping ??= this.#pump().finally(() => {
       this.#pumping = undefined;
-      if (this.#nudged && this.#open && !this.#stop.signal.aborted) { this.#want(); return; }
+      if (this.#nudged && this.#open && !this.#stop.signal.aborted) { this.#run(); return; }
       // A wish that arose while nothing was settled waits for `settled`.
       if (!this.#wanted) this.#schedule();
       for (const resolve of this.#flushes.splice(0)) resolve();
@@ -313,8 +338,9 @@ export class TableSink {
   async #pump(): Promise<void> {
     // Later in the same turn more may park: let the turn end first, so that it goes into the same commit.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#wanted && this.#open && !this.#stop.signal.aborted) {
+    while ((this.#wanted || this.#doubles.length > 0) && this.#open && !this.#stop.signal.aborted) {
       this.#nudged = false;
+      if (this.#doubles.length > 0) { await this.#confirm(this.#open); continue; }
       const flushes = this.#flushes.splice(0);
       const selection = this.#select();
       if (!selection) {
@@ -353,7 +379,7 @@ export class TableSink {
       duplicate: ({ part, from, to }) => this.#unwritten(part, to - from), ...(this.#deps.at ? { at: this.#deps.at } : {}),
     });
     const outcome = await committer.commit(selection).catch((caught: unknown) => asTicklakeError(caught));
-    if (outcome instanceof TicklakeError) this.#failed(outcome, selection);
+    if (outcome instanceof TicklakeError) this.#failed(outcome, selection.parts, selection.runs);
     else {
       const { result, landed } = outcome;
       ledger.committed(landed.runs);
@@ -369,18 +395,18 @@ export class TableSink {
     events.changed();
   }
 
-  #failed(error: TicklakeError, selection: Selection): void {
+  #failed(error: TicklakeError, of: readonly Part[], runs: readonly Run[] = []): void {
     const { ledger, events } = this.#deps;
-    const parts = [...selection.parts];
+    const parts = [...of];
     if (TABLE_GONE.has(error.code)) {
       // What waits was laid out for a table that is no more: it comes again, or fails where nobody can send it again.
-      for (const part of this.#entries.keys()) parts.push(part);
+      parts.push(...this.#entries.keys(), ...this.#doubles.splice(0).map(({ part }) => part));
       this.#entries.clear();
       this.#unprotectedRows = 0;
       this.#open = undefined;
     }
     if (!this.#stop.signal.aborted) events.failed(error);
-    ledger.giveBack(selection.runs);
-    for (const part of parts) if (part.state === "taken" || part.state === "parked") part.fail(error);
+    ledger.giveBack(runs);
+    for (const part of parts) if (part.state === "taken" || part.state === "parked" || part.state === "held") part.fail(error);
   }
 }
