@@ -52,6 +52,7 @@ describe("a pipeline with table sinks that is killed and started again", functio
         let process = 0;
         const job = (): SinkJob => ({ ...base, seed: seed + 10 * ++process });
         for (const [k, point] of COMMIT_POINTS.entries()) {
+          if (ROUNDS === 1 && sinks.length > 1 && (k + seed) % 2 === 0) continue;
           // In the first commit of a process, where there may be something from before that is in the table, and in later ones.
           const end = await startSinks(job(), { kill: { point, count: 1 + ((seed + k) % 4) } }).ended;
           assert.equal(end, "killed", `${point} was reached`);
