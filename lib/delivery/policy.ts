@@ -21,7 +21,7 @@ export type FailureDecision =
     readonly delayMs: number;
     /** Failures in a row of this partition that count as attempts. */
     readonly attempts: number;
-    /** onFailure is dead-letter and the attempts are used up: from now on find the failing records (isolate.ts). */
+    /** onFailure is dead-letter and the attempts are used up: from now on find the failing records. */
     readonly isolate: boolean;
   }
   | { readonly action: "stop"; readonly attempts: number };
@@ -63,4 +63,11 @@ export class FailurePolicy {
 /** Failures that say nothing about the data: flows were stopped, an earlier delivery failed, the batch was cut. */
 function isNoAttempt(error: Error): boolean {
   return error instanceof TicklakeError && (error.code === "STOPPED" || error.code === "DELIVERY_CUT" || error.code === "DELIVERY_ABORTED");
+}
+
+/** What a source asks when a delivery failed: again after a pause, or stop until somebody resumes. FailurePolicy behind an adapter, or a script in tests. */
+export interface SourcePolicy<C> {
+  failed(failure: Failure<C>): { readonly action: "retry"; readonly delayMs: number } | { readonly action: "stop" };
+  /** A delivery succeeded, or somebody resumed. */
+  reset(): void;
 }

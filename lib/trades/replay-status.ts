@@ -1,6 +1,6 @@
 import { formatCount } from "./generator-rate";
 import { formatWait } from "./pace";
-import type { ReplayStatistics } from "./replay";
+import type { ReplayStatistics } from "./replay-contract";
 
 /** Waiting times shorter than this are not told. */
 const TELL_WAIT_MS = 3000;

@@ -1,71 +1,12 @@
 import { asTicklakeError } from "../errors";
-import type { BatchSpec, Delivery, Failure } from "../delivery/types";
+import type { Delivery, Failure } from "../delivery/types";
 import type { CsvFile, TradeSource } from "./csv";
 import { Outcome, prepareSource } from "./csv";
-import { BATCH_SPAN_MS, type PaceClock } from "./pace";
-import { BatchBuilder, Pass, type ReplayBatch, type ReplayPosition } from "./replay-batch";
+import { BATCH_SPAN_MS } from "./pace";
+import { BatchBuilder, Pass, type ReplayPosition } from "./replay-batch";
 import type { ReplayConfig } from "./replay-config";
+import type { ReplayDeps, ReplayState, ReplayStatistics } from "./replay-contract";
 import type { RawTrade } from "./types";
-
-/** Where batches go: a source of the delivery ledger. */
-export interface ReplayPort {
-  /** A batch may be sent now: flows run and there is room. */
-  ready(): boolean;
-  /** Resolves when that is so; rejects when aborted or closed. */
-  whenReady(signal: AbortSignal): Promise<void>;
-  /** Opens a delivery and sends. */
-  send(spec: BatchSpec<ReplayPosition>, batch: ReplayBatch): void;
-}
-
-/** What a failed delivery means: again after a pause, or stop until somebody resumes (delivery/policy). */
-export interface ReplayPolicy {
-  failed(failure: Failure<ReplayPosition>): { readonly action: "retry"; readonly delayMs: number } | { readonly action: "stop" };
-  /** A delivery succeeded, or somebody resumed. */
-  reset(): void;
-}
-
-export interface ReplayDeps {
-  port: ReplayPort;
-  policy: ReplayPolicy;
-  clock: PaceClock;
-  /** Folder of the sorted copies of files that are not in time order, and the most that one may take. */
-  tempDir: string;
-  maxSortBytes?: number;
-  /** Something changed that a status should show at once. */
-  changed?(): void;
-  /** onFailure `stop` gave up; the replay waits for `resume`. */
-  gaveUp?(error: Error): void;
-}
-
-/**
- * `preparing`: header, order, sorting. `ending`: everything is sent, not everything delivered. `backing-off`: a
- * delivery failed, reading again soon. `stopped`: given up until `resume`. `over`: done, stopped or failed for good.
- */
-export type ReplayState = "preparing" | "running" | "paused" | "ending" | "backing-off" | "stopped" | "over";
-
-/** Counts of a replay. `trades` and `rejects` are of rows sent for the first time. */
-export interface ReplayStatistics {
-  readonly file: string;
-  readonly dialect?: string;
-  readonly state: ReplayState;
-  readonly outcome: "running" | "complete" | "stopped" | "failed";
-  readonly trades: number;
-  readonly rejects: number;
-  readonly batches: number;
-  /** Trades and rejects whose delivery is over. */
-  readonly deliveredRows: number;
-  readonly failedBatches: number;
-  readonly passes: number;
-  /** Share of the pass that was read, 0 to 1; while preparing, share of that. */
-  readonly progress: number;
-  readonly phase?: "checking" | "sorting";
-  /** Market time of the last trade sent, Unix ms as in the file. */
-  readonly marketTime?: number;
-  /** Ms until the next batch is due. */
-  readonly nextInMs?: number;
-  /** Waiting for room: the bound of undelivered records is reached. */
-  readonly blocked: boolean;
-}
 
 /** Work in one go before others get a turn, ms and trades. */
 const SLICE_MS = 6, SLICE_TRADES = 1000;

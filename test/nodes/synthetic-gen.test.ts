@@ -3,7 +3,7 @@ import type { NodeAPI } from "node-red";
 import explodeTrades from "../../nodes/explode-trades/explode-trades";
 import syntheticGen from "../../nodes/synthetic-gen/synthetic-gen";
 import { rawTradeSchema } from "../../lib/trades/schema";
-import type { GeneratorStatistics } from "../../lib/trades/generator-run";
+import type { GeneratorStatistics } from "../../lib/trades/generator-contract";
 import type { RawTrade } from "../../lib/trades/types";
 import { load as loadNode, settle, unload, until, useHelper, type Message, type NodeModule } from "../support/helper";
 

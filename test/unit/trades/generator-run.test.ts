@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import type { BatchSpec, Delivery, Failure } from "../../../lib/delivery/types";
 import { parseGeneratorConfig } from "../../../lib/trades/generator-config";
 import { formatCount, RateMeter } from "../../../lib/trades/generator-rate";
-import { GeneratorRun, type GeneratorStatistics, type Position, type RunClock } from "../../../lib/trades/generator-run";
+import { GeneratorRun } from "../../../lib/trades/generator-run";
+import type { GeneratorStatistics, Position, RunClock } from "../../../lib/trades/generator-contract";
 import type { RawTrade } from "../../../lib/trades/types";
 import { TicklakeError } from "../../../lib/errors";
 

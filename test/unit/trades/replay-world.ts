@@ -3,7 +3,9 @@ import { basename, dirname } from "node:path";
 import type { BatchSpec, Delivery, Failure } from "../../../lib/delivery/types";
 import { findFile } from "../../../lib/trades/csv";
 import type { PaceClock } from "../../../lib/trades/pace";
-import { Replay, type ReplayDeps, type ReplayPolicy } from "../../../lib/trades/replay";
+import type { SourcePolicy } from "../../../lib/delivery/policy";
+import { Replay } from "../../../lib/trades/replay";
+import type { ReplayDeps } from "../../../lib/trades/replay-contract";
 import type { ReplayBatch, ReplayPosition } from "../../../lib/trades/replay-batch";
 import { parseReplayConfig } from "../../../lib/trades/replay-config";
 
@@ -65,7 +67,7 @@ export class World {
   /** Called for each batch; return false to leave its delivery open. */
   onSend: (sent: Sent) => boolean = () => true;
   gaveUp: Error | undefined;
-  decide: ReplayPolicy["failed"] = () => ({ action: "retry", delayMs: 1000 });
+  decide: SourcePolicy<ReplayPosition>["failed"] = () => ({ action: "retry", delayMs: 1000 });
   resets = 0;
   private waiting: (() => void)[] = [];
   replay!: Replay;
