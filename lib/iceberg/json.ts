@@ -7,12 +7,20 @@
 
 const QUOTE = 0x22, BACKSLASH = 0x5c, MINUS = 0x2d, PLUS = 0x2b, DOT = 0x2e, ZERO = 0x30, NINE = 0x39;
 
+const LONG_DIGITS = /\d{16}/;
+
 /**
  * Parses JSON text (RFC 8259), keeping every digit of whole numbers.
  *
  * @throws SyntaxError with the position
  */
 export function parseJson(text: string): unknown {
+  // Fewer than 16 digits in a row cannot pass 2^53, and JSON.parse is many times as fast.
+  if (!LONG_DIGITS.test(text)) {
+    try {
+      return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    } catch { /* the parser below says what is wrong, the same on every version of Node */ }
+  }
   const parser = new Parser(text);
   const value = parser.value();
   parser.end();

@@ -13,6 +13,17 @@ const marks = async (world: World): Promise<Record<string, bigint>> =>
 
 const parked = (sink: TestSink): Promise<void> => until("everything is parked or over", () => sink.parts.every((p) => p.state !== "held"));
 
+/** The partition's new owner, in a process with a ledger of its own, commits records [from, to) first. */
+async function commitElsewhere(world: World, from: number, to: number): Promise<void> {
+  const here = world.ledger;
+  world.restart();
+  const owner = world.sink("w");
+  new ScriptedSource(world.ledger).send(trades(from, to), [owner], { lineage: lineage(from, to) });
+  await parked(owner);
+  await owner.sink.flush();
+  world.ledger = here;
+}
+
 describe("exactly once into Iceberg", () => {
   const encoder = new EncoderPool();
   let world: World;
@@ -105,14 +116,7 @@ describe("exactly once into Iceberg", () => {
     source.send(trades(500, 510), [zombie], { lineage: lineage(500, 510, 1), partition: "1" });
     await parked(zombie);
 
-    // The partition's new owner, with a ledger of its own, is first.
-    const zombieLedger = world.ledger;
-    world.restart();
-    const owner = world.sink("w");
-    new ScriptedSource(world.ledger).send(trades(0, 10), [owner], { lineage: lineage(0, 10) });
-    await parked(owner);
-    await owner.sink.flush();
-    world.ledger = zombieLedger;
+    await commitElsewhere(world, 0, 10);
 
     await zombie.sink.flush();
     await until("all of the zombie's is over", () => source.delivered.length === 3);
@@ -128,13 +132,7 @@ describe("exactly once into Iceberg", () => {
     source.send(trades(10, 20), [zombie], { lineage: lineage(10, 20) });
     zombie.receive(trades(900, 905));
     await parked(zombie);
-    const zombieLedger = world.ledger;
-    world.restart();
-    const owner = world.sink("w");
-    new ScriptedSource(world.ledger).send(trades(0, 5), [owner], { lineage: lineage(0, 5) });
-    await parked(owner);
-    await owner.sink.flush();
-    world.ledger = zombieLedger;
+    await commitElsewhere(world, 0, 5);
 
     await zombie.sink.flush();
     await until("the source is told where to cut", () => source.failures.length === 1);
