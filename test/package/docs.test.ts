@@ -28,6 +28,13 @@ describe("documentation", () => {
     }
   });
 
+  it("every property in the help of a node has the form that the editor knows: a colon in its text would cut off what stands before it", () => {
+    for (const type of nodeTypes()) {
+      const help = readFileSync(join(root, "nodes", type, "locales", "en-US", `${type}.html`), "utf8");
+      for (const line of help.split("\n").filter((l) => l.startsWith(":"))) assert.match(line, /^: [^:()]+ \([^:()]+\) : [^:]+$/, `${type}: ${line}`);
+    }
+  });
+
   it("is reached from docs/README.md", () => {
     const index = readFileSync(join(root, "docs", "README.md"), "utf8");
     for (const page of pages.filter((p) => p.includes(`${join(root, "docs")}`) && !p.endsWith(join("docs", "README.md")))) {
