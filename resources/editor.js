@@ -77,6 +77,8 @@
 
   window.ticklake = {
     validate: validate,
+    /** A property of a node for a validator: what its open dialog says now, else what is saved. */
+    current: current,
     /** Turns #node-input-<name> into a typed input that stores its type in #node-input-<name>Type. */
     typed: function (name, types, fallback) {
       var input = $("#node-input-" + name);

@@ -15,7 +15,7 @@ const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = 
   "synthetic-gen": { field: "batchSize", value: "-3", reason: /least is 1/ },
   "csv-replay": { field: "batchSize", value: "many", reason: /not a number/ },
   "explode-trades": { field: "dedupe", value: "soon", reason: /no duration|not a number/ },
-  "iceberg-out": { field: "commitInterval", value: "often", reason: /no duration.*10 seconds/ },
+  "iceberg-out": { field: "table", value: "my table", reason: /namespace and table/ },
   "iceberg-query": { field: "maxRows", value: "-1", reason: /least is/ },
 };
 

@@ -40,6 +40,21 @@ describe("dialogs of synthetic-gen and explode-trades", () => {
     assert.equal(reason("synthetic-gen", "batchSize", "${SIZE}"), true, "what the environment fills in is judged at deploy");
   });
 
+  it("csv-replay: what the node refuses has a reason in the dialog, by what the dialog says now", () => {
+    const at = (property: string, value: unknown, others: object = {}) => definition("csv-replay").defaults[property]!.validate!.call(others, value, {});
+    const cases: [string, unknown, object, boolean][] = [
+      ["timeZone", "", {}, true], ["timeZone", "America/New_York", {}, true], ["timeZone", "${ZONE}", {}, true], ["timeZone", "Mars/Phobos", {}, false],
+      ["from", "2024-11-01", {}, true], ["from", "2024-11-01T13:30:00Z", {}, true], ["to", "1730419200000", {}, true], ["to", "2024-13-45", {}, false], ["to", "yesterday", {}, false],
+      ["rate", "zero", { pace: "rate" }, false], ["rate", "zero", { pace: "max" }, true], ["speed", "0", { pace: "speed" }, false],
+      ["columns", "{}", { dialect: "custom" }, false], ["autoStart", true, { file: "" }, false],
+    ];
+    for (const [property, value, others, good] of cases) {
+      const answer = at(property, value, others);
+      if (good) assert.equal(answer, true, `${property} ${String(value)}`);
+      else assert.equal(typeof answer, "string", `${property} ${String(value)} gives a reason`);
+    }
+  });
+
   for (const type of ["synthetic-gen", "explode-trades"]) {
     it(`${type}: every input has a label, every label a text, and there is help and an icon`, () => {
       const folder = join(root, "nodes", type);
