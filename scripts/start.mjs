@@ -122,7 +122,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 
 async function main() {
   checkNode();
-  if (process.argv.includes("--help")) { say(readFileSync(new URL(import.meta.url), "utf8").split("\n").filter((l) => l.startsWith("//")).map((l) => l.slice(3)).join("\n")); return; }
+  if (process.argv.includes("--help")) { say(/^(\/\/.*\n)+/.exec(readFileSync(new URL(import.meta.url), "utf8"))[0].replace(/^\/\/ ?/gm, "")); return; }
   const unknown = process.argv.slice(2).find((a) => !["--headless", "--reset"].includes(a));
   if (unknown) throw new SetupError(`I do not know ${unknown}. There are --headless, --reset and --help.`);
   refuseSecondProcess();
