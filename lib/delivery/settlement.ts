@@ -66,6 +66,9 @@ export class Settlement {
   private scheduled = false;
   private watching = false;
 
+  /** Tells of an exception that somebody else's code threw. */
+  report(error: unknown): void { this.options.onError?.(error); }
+
   /** Whether a node is a sink of ours. */
   isSink(node: string): boolean { return this.sinkNodes.has(node); }
 
@@ -155,7 +158,7 @@ export class Settlement {
     const news = this.news;
     this.news = [];
     for (const say of news) {
-      try { say(); } catch (error) { this.options.onError?.(error); }
+      try { say(); } catch (error) { this.report(error); }
     }
   }
 

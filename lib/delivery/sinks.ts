@@ -93,7 +93,7 @@ export class SinkSide {
       part.group.remove(part);
       this.settlement.touchGroup(part.group);
     }
-    part.ended?.();
+    this.end(part);
   }
 
   fail(part: PartRecord, error: Error, cutAt?: bigint): void {
@@ -106,7 +106,16 @@ export class SinkSide {
       part.group.setBusy(part, true);
       this.settlement.failLater(part, part.group.entries, error, { node: part.node, ...(cutAt === undefined ? {} : { cutAt }) });
     }
-    if (cutAt === undefined && !(error instanceof TicklakeError && error.code === "STOPPED")) part.ended?.(error);
+    if (cutAt === undefined && !(error instanceof TicklakeError && error.code === "STOPPED")) this.end(part, error);
+  }
+
+  /** Completes the message. What a user's node throws there is no concern of the sink that is at work. */
+  private end(part: PartRecord, error?: Error): void {
+    try {
+      part.ended?.(error);
+    } catch (thrown) {
+      this.settlement.report(thrown);
+    }
   }
 
   private leave(part: PartRecord): void {

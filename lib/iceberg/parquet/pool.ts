@@ -88,6 +88,11 @@ export class EncoderPool {
     worker.unref();
     worker.on("message", (reply: ReplyMessage) => this.settle(thread, reply));
     worker.on("error", (error) => this.lost(thread, error instanceof Error ? error.message : String(error), error));
+    // A reply that cannot be read leaves its job without an end: the thread goes, the job runs again.
+    worker.on("messageerror", (error) => {
+      this.lost(thread, error.message, error);
+      void worker.terminate();
+    });
     worker.on("exit", (code) => this.lost(thread, `exit code ${code}`));
     return thread;
   }

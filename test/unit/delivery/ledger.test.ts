@@ -9,6 +9,7 @@ import { Loop } from "./world";
 class Bench {
   readonly loop = new Loop();
   readonly unprotected: Unprotected[] = [];
+  readonly errors: unknown[] = [];
   readonly ledger: Ledger;
   readonly delivered: Delivery<string>[] = [];
   readonly failed: Failure<string>[] = [];
@@ -18,7 +19,7 @@ class Bench {
 
   constructor(processId = "p") {
     this.ledger = new Ledger({
-      processId, turn: () => this.loop.turn, unprotected: (what) => this.unprotected.push(what),
+      processId, turn: () => this.loop.turn, unprotected: (what) => this.unprotected.push(what), onError: (error) => this.errors.push(error),
       time: { now: () => this.loop.now, after: (ms, run) => this.loop.at(ms, run), later: (run) => { this.loop.at(0, run); } },
     });
     this.ledger.started();
@@ -642,6 +643,18 @@ describe("ledger", () => {
       assert.equal(sink2.accept(late).state, "dropped", "the tokens of a closed source stand for aborted batches");
       assert.throws(() => source.open({ partition: "0", records: 1, bytes: 1, context: "" }), { code: "STOPPED" });
     });
+  });
+
+  it("what a node throws at completion does not reach the sink that completes", () => {
+    const bench = new Bench();
+    const sink = bench.sink();
+    const thrown = new Error("a Complete branch is broken");
+    const [good, bad] = [sink.accept({ _msgid: "a" }, () => { throw thrown; }), sink.accept({ _msgid: "b" }, () => { throw thrown; })];
+    good.park();
+    good.done();
+    bad.fail(new Error("poison"));
+    assert.deepEqual([good.state, bad.state], ["done", "failed"]);
+    assert.deepEqual(bench.errors, [thrown, thrown]);
   });
 
   it("stays linear: 50,000 open deliveries, a join of 10,000 of them, one abortion", function () {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { EventEmitter } from "node:events";
 import { Worker } from "node:worker_threads";
 import { TicklakeError } from "../../../../lib/errors";
 import { ColumnAccumulator, type ColumnBatch } from "../../../../lib/iceberg/columns";
@@ -47,6 +48,14 @@ describe("the encoder's worker thread", function () {
     const files = await pool.encode(job(batch));
     assert.equal(files.reduce((sum, f) => sum + f.recordCount, 0), 10);
     assert.equal(starts, 2);
+  });
+
+  it("does not wait for ever for a reply that cannot be read", async () => {
+    pool = new EncoderPool({ startWorker: () => Object.assign(new EventEmitter(), {
+      ref() { /* no thread */ }, unref() { /* no thread */ }, terminate: () => Promise.resolve(0),
+      postMessage(this: EventEmitter) { setImmediate(() => this.emit("messageerror", new Error("cannot be deserialised"))); },
+    }) as unknown as Worker });
+    await assert.rejects(pool.encode(job(trades(1))), failsWith("WORKER_FAILED"));
   });
 
   it("gives errors of a job as they were, and goes on", async () => {
