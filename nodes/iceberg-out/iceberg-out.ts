@@ -5,7 +5,8 @@ import { identifierText, parseIdentifier } from "../../lib/iceberg/catalog/ident
 import type { CommitResult } from "../../lib/iceberg/sink/committer";
 import { parseSinkOptions } from "../../lib/iceberg/sink/options";
 import { rowsOf } from "../../lib/iceberg/sink/payload";
-import { TableSink, type TableSinkEvents } from "../../lib/iceberg/sink/table-sink";
+import { TableSink } from "../../lib/iceberg/sink/table-sink";
+import type { TableSinkEvents } from "../../lib/iceberg/sink/contract";
 import { catalogOf } from "../iceberg-catalog/catalogs";
 import { defineNode } from "../shared/define";
 import { openSink, withToken, type NodeSink } from "../shared/delivery";

@@ -1,4 +1,4 @@
-import type { TableSinkEvents } from "./table-sink";
+import type { TableSinkEvents } from "./contract";
 
 /**
  * Events whose exceptions cost the sink nothing: rows that are committed stay committed, and no message is left half handled, whatever a listener
