@@ -210,10 +210,24 @@ export class LocalFileIO implements FileIO {
     await handle.close();
   }
 
+  /**
+   * Like `mkdir -p`, every new folder durable. Step by step, because Node's own (`recursive`) asks again without end, on a thread of the pool
+   * that is then lost, where a file system answers ENOENT below a folder that is there (/proc; automounts whose server is away).
+   */
   async #makeFolder(folder: string): Promise<void> {
-    const first = await fsp.mkdir(folder, { recursive: true });
-    if (first === undefined) return;
-    for (let at = folder; at.length >= first.length; at = path.dirname(at)) await this.#syncFolder(path.dirname(at));
+    try {
+      await fsp.mkdir(folder);
+    } catch (error) {
+      if (errno(error) === "EEXIST") return;
+      const parent = path.dirname(folder);
+      if (errno(error) !== "ENOENT" || parent === folder) throw error;
+      await this.#makeFolder(parent);
+      await fsp.mkdir(folder).catch((again: unknown) => {
+        if (errno(again) === "ENOENT") throw new TicklakeError("STORAGE_DENIED", `Cannot make the folder ${folder}: the file system takes no folders there. Choose another warehouse folder, or mount what belongs there.`, { cause: again });
+        if (errno(again) !== "EEXIST") throw again;
+      });
+    }
+    await this.#syncFolder(path.dirname(folder));
   }
 
   /** `link()` is the only step of a disk that creates a whole file exactly once. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -135,6 +136,13 @@ describe("local file IO", () => {
     await assert.rejects(io.write(join(folder, "file", "x"), utf8("x")), { code: "STORAGE_DENIED", message: /A file stands where a folder is needed/ });
     await assert.rejects(io.write(join(folder, "n".repeat(300)), utf8("x")), { code: "STORAGE_DENIED", message: /shorter/ });
   });
+
+  // Node's recursive mkdir never comes back from there.
+  for (const place of existsSync("/proc/self") ? ["/proc/ticklake"] : []) {
+    it(`a folder that ${place} does not take is an error, not a wait without end`, async () => {
+      await assert.rejects(io.write(join(place, "db", "t", "file"), utf8("x")), { code: "STORAGE_DENIED", message: /Choose another warehouse folder/ });
+    });
+  }
 
   for (const [errno, code, advice] of [["ENOSPC", "STORAGE_FULL", /Free space/], ["EDQUOT", "STORAGE_FULL", /quota/], ["EROFS", "STORAGE_DENIED", /read-only/], ["EACCES", "STORAGE_DENIED", /Permission/], ["EIO", "STORAGE_FAILED", /Check the disk/]] as const) {
     it(`${errno} is ${code}`, async () => {
