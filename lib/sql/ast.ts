@@ -58,7 +58,7 @@ export function parseStatement(json: string): Statement {
   const answer = parseJson(json) as { error: boolean; error_message?: string; position?: string; error_type?: string; statements?: Statement[] };
   if (answer.error) {
     if (answer.error_type === "not implemented") {
-      throw new TicklakeError("SQL_INVALID", "Only a query can run here: SELECT, WITH ... SELECT, or VALUES. Tables are changed by iceberg-out and iceberg-table.");
+      throw new TicklakeError("SQL_INVALID", "Only a query can run here: SELECT, WITH ... SELECT, or VALUES. iceberg-out writes to tables.");
     }
     throw new TicklakeError("SQL_INVALID", `The SQL cannot be read: ${answer.error_message ?? "syntax error"}${answer.position ? ` (character ${Number(answer.position) + 1})` : ""}.`);
   }

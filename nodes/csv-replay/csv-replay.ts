@@ -116,7 +116,13 @@ export = (RED: NodeAPI): void => {
     function inOrder(task: () => Promise<Accepted>): Promise<void> {
       const accepted = turn.then(task);
       turn = accepted.then(() => undefined, () => undefined);
-      return accepted.then(({ over }) => over).then(() => show(), (error: unknown) => {
+      return accepted.then(async ({ over }) => {
+        if (over === undefined) { show(); return; }
+        await over;
+        // What the status says is the latest file's; that of an earlier one went to Catch nodes and the log.
+        failure = undefined;
+        show();
+      }).catch((error: unknown) => {
         failure = asTicklakeError(error, "FILE_UNREADABLE");
         show();
         throw failure;

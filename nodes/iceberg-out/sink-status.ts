@@ -3,6 +3,11 @@ import type { CommitResult } from "../../lib/iceberg/sink/committer";
 import { short } from "../shared/define";
 import type { StatusLine } from "../shared/status";
 
+/** What is in the way, for the errors that mend themselves. */
+const TROUBLE: { readonly [code: string]: string | undefined } = {
+  STORAGE_FULL: "disk full", STORAGE_FAILED: "storage fails", COMMIT_CONFLICT: "others write to the table", COMMIT_UNKNOWN: "storage does not answer", WORKER_FAILED: "encoder failed",
+};
+
 const number = (n: number): string => n.toLocaleString("en-US");
 
 /** What stands under an iceberg-out node: how much waits, what the last commit took, what is in the way. */
@@ -30,12 +35,12 @@ export class SinkStatus {
   }
 
   retrying(table: string, error: TicklakeError, waitMs: number): void {
-    this.#trouble = { table, show: () => this.line.warn(short(`${error.code}, next try in ${Math.ceil(waitMs / 1000)} s, ${number(this.#total)} rows wait`)) };
+    this.#trouble = { table, show: () => this.line.warn(short(`${TROUBLE[error.code] ?? error.code}, next try in ${Math.ceil(waitMs / 1000)} s, ${number(this.#total)} rows wait`)) };
     this.#show();
   }
 
   failed(table: string, error: TicklakeError): void {
-    this.#trouble = { table, show: () => this.line.fail(short(`${error.code}: ${error.message}`)) };
+    this.#trouble = { table, show: () => this.line.fail(short(error.message)) };
     this.#show();
   }
 

@@ -33,7 +33,7 @@ export = (RED: NodeAPI): void => {
         done();
       }).catch((caught: unknown) => {
         const error = asTicklakeError(caught, "SQL_INVALID");
-        if (!closing.signal.aborted) status.fail(short(`${error.code}: ${error.message}`));
+        if (!closing.signal.aborted) status.fail(short(error.message));
         done(error);
       }).finally(() => running.delete(work));
       running.add(work);

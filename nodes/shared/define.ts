@@ -31,8 +31,9 @@ export function defineNode<T extends Node = Node>(
   RED.nodes.registerType(type, construct as never, options as never);
 }
 
-/** A status text: one line that fits under a node. */
+/** A status text: one line that fits under a node. Where it is too long, only the end of each path stays, so that what is wrong can be read. */
 export function short(text: string, length = 60): string {
-  const line = text.replace(/\s+/g, " ").trim();
+  let line = text.replace(/\s+/g, " ").trim();
+  if (line.length > length) line = line.replace(/(^| )(?:[A-Za-z]:)?(?:[\\/][^\s:;,'"\\/]+){2,}(?=[\\/])/g, "$1…");
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }

@@ -110,10 +110,11 @@ describe("node csv-replay", () => {
 
   it("a file that is missing costs itself only, not those that wait behind it", async () => {
     files.write("behind.csv", alpacaFile(5));
-    const { caught, trades, send, completed } = await load();
+    const { caught, trades, send, completed, statuses } = await load();
     await send({ payload: "missing.csv" }, { payload: "behind.csv" });
     await until(() => completed.length === 1);
     assert.deepEqual([caught.length, trades().length], [1, 5]);
+    await until(() => statuses().at(-1)!.fill !== "red", "a status of the file that was replayed");
   });
 
   it("shows a wrong setting and answers every message with it", async () => {

@@ -11,7 +11,7 @@ export function parseIdentifier(text: string, catalogName: string): TableIdentif
   let parts = splitParts(text.trim(), text);
   if (parts.length > 1 && (parts[0] === catalogName || (parts[0] === "spark_catalog" && parts.length >= 3))) parts = parts.slice(1);
   if (parts.length < 2) {
-    throw invalid(text, text.trim() === "" ? "the name is empty" : "it has no namespace", `Write namespace and table, for example db.${parts[0] || "flattened_stocks"}.`);
+    throw invalid(text, text.trim() === "" ? "the name is empty" : "it has no namespace", `Write namespace and table, for example db.${parts[0]?.replace(/\s+/g, "_") || "flattened_stocks"}.`);
   }
   return checkIdentifier({ namespace: parts.slice(0, -1), name: parts.at(-1)! });
 }

@@ -52,7 +52,7 @@ export async function readLayout(file: CsvFile, options: LayoutOptions): Promise
     const fields = Array.from({ length: scanner.count }, (_, i) => scanner.field(i));
     best = { fields, separator, offset: bom + scanner.recordStart, line: scanner.line, next: scanner.offset, nextLine: scanner.lineAhead };
   }
-  if (!best) throw new TicklakeError("CSV_DIALECT_UNKNOWN", `The first line of ${file.name} is no header: it has no end within ${HEAD_BYTES} bytes, or its quotes are broken.`);
+  if (!best) throw new TicklakeError("CSV_DIALECT_UNKNOWN", `The first line of ${file.name} is no header: it has no end within ${HEAD_BYTES} bytes, or its quotes are broken. Check that the file is CSV: one record a line, with the names of the columns in the first.`);
 
   const header = headerOf(best.fields);
   const dialect = chooseDialect(options.dialect, header);
