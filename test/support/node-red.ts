@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 export type NodeRedVersion = "4" | "5";
 
 const root = resolve(__dirname, "..", "..");
-const stack = (variable: string, ...path: string[]): string => process.env[variable] ?? resolve(root, process.env.TICKLAKE_STACK ?? ".stack", ...path);
+const stack = (variable: string, ...path: string[]): string => process.env[variable] ?? resolve(root, process.env.TICKLAKE_STACK || ".stack", ...path);
 
 /** Which Node runs which `red.js`; undefined when this version was not fetched. */
 export function nodeRedCommand(version: NodeRedVersion): { node: string; red: string } | undefined {

@@ -37,6 +37,10 @@ export function catalogName(settings: CatalogSettings): string {
  */
 export function warehouseFolder(settings: CatalogSettings, userDir: string): string {
   const warehouse = text(settings.warehouse) || "./warehouse";
+  // Node-RED leaves a variable that is not set, or is only a part of the value, as it stands: better an error than a folder of that name.
+  if (/\$\{[^}]*\}/.test(warehouse)) {
+    throw invalid(`The warehouse ${warehouse} holds an environment variable that was not filled in. Set it for Node-RED, and let it be the whole value, such as \${WAREHOUSE}.`);
+  }
   if (/^file:/i.test(warehouse)) return localPath(warehouse);
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(warehouse)) {
     throw invalid(`The warehouse ${warehouse.replace(/\/\/[^/@]*@/, "//")} is no local folder. Enter a folder, absolute or relative to Node-RED's user directory; object stores are not supported yet.`);

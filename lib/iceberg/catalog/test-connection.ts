@@ -30,10 +30,11 @@ export async function testCatalog(open: () => ReturnType<typeof openCatalog>): P
     const tables = await listAllTables(catalog, 100);
     const writable = await access(folder, constants.W_OK).then(() => true, () => false);
     const some = tables.slice(0, 3).join(", ") + (tables.length > 3 ? ", …" : "");
-    return { ok: true, message: `${folder}: ${tables.length === 0 ? "no table yet" : `${tables.length === 100 ? "100 or more" : tables.length} table${tables.length === 1 ? "" : "s"} (${some})`}${writable ? "" : "; read only"}.` };
+    return { ok: true, message: `${folder}: ${tables.length === 0 ? "no table yet" : `${tables.length === 100 ? "100 or more" : tables.length} table${tables.length === 1 ? "" : "s"} (${some})`}${writable ? "" : "; it can be read, but iceberg-out may not write there"}.` };
   } catch (caught) {
     const code = (caught as NodeJS.ErrnoException).code;
     if (code === "EACCES" || code === "EPERM") return { ok: false, message: `Node-RED may not use that folder (${code}). Give its user access, or choose another.` };
+    if (code === "EROFS") return { ok: false, message: "The file system is read-only. Mount it writable, or choose another folder." };
     return { ok: false, message: asTicklakeError(caught, "CATALOG_INVALID").message };
   }
 }
