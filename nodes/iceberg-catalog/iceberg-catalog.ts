@@ -25,7 +25,12 @@ export = (RED: NodeAPI): void => {
     node.on("close", (done: () => void) => { forget(); done(); });
   });
 
-  adminEndpoint(RED, "post", "iceberg-catalog/test", "iceberg-catalog.read", ({ body }) => testCatalog(() => openCatalog(filledIn(body as CatalogSettings), userDir())));
+  adminEndpoint(RED, "post", "iceberg-catalog/test", "iceberg-catalog.read", ({ body }) => {
+    // Who may only look must not learn from an answer what a variable holds.
+    const later = Object.values(body as CatalogSettings).find((value) => typeof value === "string" && /^\$\{\S+\}$/.test(value));
+    if (later !== undefined) return Promise.resolve({ ok: true, message: `${String(later)} is filled in at the deploy; the nodes that use the catalog then say whether it can be used.` });
+    return testCatalog(() => openCatalog(body as CatalogSettings, userDir()));
+  });
   adminEndpoint(RED, "get", "iceberg-catalog/:id/tables", "iceberg-catalog.read", async ({ params }) => ({ tables: await listAllTables(deployedCatalog(RED, params["id"])) }));
   adminEndpoint(RED, "get", "iceberg-catalog/:id/columns", "iceberg-catalog.read", async ({ params, query }) => {
     const catalog = deployedCatalog(RED, params["id"]);
@@ -37,11 +42,6 @@ export = (RED: NodeAPI): void => {
     };
   });
 };
-
-/** What Node-RED does with a setting at deploy, for the values of an open dialog: `${NAME}` as the whole value is an environment variable. */
-function filledIn(settings: CatalogSettings): CatalogSettings {
-  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, typeof value === "string" ? process.env[/^\$\{(\S+)\}$/.exec(value)?.[1] ?? ""] ?? value : value]));
-}
 
 function deployedCatalog(RED: NodeAPI, id: string | undefined): ReturnType<typeof catalogOf> {
   if (!id || !RED.nodes.getNode(id)) throw new TicklakeError("CATALOG_INVALID", "Deploy the catalog first; then its tables can be listed.");
