@@ -22,5 +22,5 @@ describe("node-red-dev validate (the flow library's scorecard)", function () {
   };
   for (const [code, what] of Object.entries(CHECKS)) it(`${code}: ${what}`, () => assert.equal(card[code]?.test, true, log));
 
-  // D03 (every dependency is the newest) is not asserted: it changes with each release of somebody else, not with this package. `npm outdated` tells it.
+  // D03 (every dependency is the newest) is not asked: it changes with each release of somebody else, not with this package. `npm outdated` tells it.
 });
