@@ -42,6 +42,13 @@ export function decimalOf(type: Type): { precision: number; scale: number } | un
   return match ? { precision: Number(match[1]), scale: Number(match[2]) } : undefined;
 }
 
+/** Bytes that hold any unscaled value of a decimal of this precision, in Parquet and in Avro (two's complement). */
+export function decimalBytes(precision: number): number {
+  let bytes = 1;
+  while (2n ** BigInt(8 * bytes - 1) < 10n ** BigInt(precision)) bytes++;
+  return bytes;
+}
+
 /** Length in bytes of a `fixed[n]` (16 for a uuid), or undefined for any other type. */
 export function fixedLengthOf(type: Type): number | undefined {
   if (type === "uuid") return 16;

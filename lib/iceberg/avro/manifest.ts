@@ -1,11 +1,11 @@
 import type { Type as AvroType } from "avsc";
 import { stringifyJson } from "../json";
-import { decimalOf } from "../schema";
+import { decimalBytes, decimalOf } from "../schema";
 import { bigintToBytes, bytesToBigint } from "../values";
 import { ADDED, type DataFile, type ManifestEntry, type ManifestFile, type PartitionSpec, type PartitionValue, type PrimitiveType, type Schema } from "../types";
 import { type AvroObject, readContainer, recordType, writeContainer } from "./container";
 import { FieldAccess, isDecimal } from "./fields";
-import { avroName, decimalBytes, IDS_BY_NAME, manifestEntrySchema } from "./schemas";
+import { avroName, IDS_BY_NAME, manifestEntrySchema } from "./schemas";
 
 /** Encodes the manifests of one partition spec. */
 export class ManifestWriter {

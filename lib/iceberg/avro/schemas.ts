@@ -1,4 +1,4 @@
-import { decimalOf, fixedLengthOf } from "../schema";
+import { decimalBytes, decimalOf, fixedLengthOf } from "../schema";
 import type { PartitionSpec, PrimitiveType } from "../types";
 import type { AvroObject, AvroSchema } from "./container";
 
@@ -48,13 +48,6 @@ function partitionValue(type: PrimitiveType, fieldId: number): AvroSchema {
       return { type: "fixed", name: `fixed_${fieldId}`, size: fixedLengthOf(type) ?? 16 };
     }
   }
-}
-
-/** Bytes of the smallest two's complement number that holds every decimal of this precision. */
-export function decimalBytes(precision: number): number {
-  let bytes = 1;
-  while (2n ** BigInt(8 * bytes - 1) < 10n ** BigInt(precision)) bytes++;
-  return bytes;
 }
 
 /** A name that Avro allows: letters, digits and _ (as Iceberg's Java makes it compatible). */

@@ -1,5 +1,5 @@
 /** Builders of leaf columns with values of fixed width. Text and byte strings: text.ts. */
-import { decimalOf, fixedLengthOf, show, type LeafColumn } from "../schema";
+import { decimalBytes, decimalOf, fixedLengthOf, show, type LeafColumn } from "../schema";
 import { bytesFrom, daysFromText, decimalFromText, fitsLong, longFromText, microsFromMillis, microsFromText, timeFromText, uuidFromText } from "./convert";
 import type { ColumnData, ColumnValues } from "./batch";
 import { allocate, release } from "./memory";
@@ -364,13 +364,6 @@ class FixedBuilder extends ArrayBuilder<Uint8Array> {
   get values(): ColumnValues {
     return { kind: "fixed", data: this.used, width: this.width };
   }
-}
-
-/** Bytes of the shortest two's complement that holds every decimal of a precision. */
-export function decimalBytes(precision: number): number {
-  let bytes = 1;
-  while (2n ** BigInt(8 * bytes - 1) < 10n ** BigInt(precision)) bytes++;
-  return bytes;
 }
 
 /** The builder for a leaf column of any type but string and binary. */

@@ -1,6 +1,5 @@
 /** The schema in the footer: Iceberg types as Parquet's physical and logical types, a field id on every element that has one. */
-import { decimalBytes } from "../columns/leaf";
-import { childFields, decimalOf, fixedLengthOf, isList, isPrimitive, isStruct } from "../schema";
+import { childFields, decimalBytes, decimalOf, fixedLengthOf, isList, isPrimitive, isStruct } from "../schema";
 import type { NestedField, PrimitiveType, Schema } from "../types";
 import type { CompactWriter } from "./thrift";
 

@@ -6,7 +6,7 @@ import { readContainer, recordType, writeContainer, type AvroSchema } from "../.
 import { crc32, decompressSnappy } from "../../../lib/iceberg/avro/codecs";
 import { decodeManifest, ManifestWriter } from "../../../lib/iceberg/avro/manifest";
 import { decodeManifestList, encodeManifestList } from "../../../lib/iceberg/avro/manifest-list";
-import { decimalBytes } from "../../../lib/iceberg/avro/schemas";
+import { decimalBytes } from "../../../lib/iceberg/schema";
 import { partitionTypes } from "../../../lib/iceberg/partition-type";
 import type { DataFile, ManifestEntry, ManifestFile, PartitionSpec, PartitionValue, PrimitiveType, Schema } from "../../../lib/iceberg/types";
 import { dataFile, SCHEMA, SPEC } from "../../support/iceberg";
