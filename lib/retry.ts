@@ -6,11 +6,15 @@ export interface BackoffOptions {
   readonly random?: () => number;
 }
 
+/** How long attempt `attempt` (from 1) waits at the most: doubling from `firstMs`, capped. Callers jitter it as suits them. */
+export function growingBound(attempt: number, firstMs: number, maxMs: number): number {
+  return Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 30));
+}
+
 /** Full-jitter exponential back-off: attempt 1 waits up to `firstMs`, each further one up to twice as long, at most `maxMs`. At least a tenth of the bound, so that it never spins. */
 export function backoffMs(attempt: number, options: BackoffOptions = {}): number {
   const { firstMs = 500, maxMs = 30_000, random = Math.random } = options;
-  const bound = Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 20));
-  return Math.round(bound * (0.1 + 0.9 * random()));
+  return Math.round(growingBound(attempt, firstMs, maxMs) * (0.1 + 0.9 * random()));
 }
 
 /** Resolves after `ms`, or at once when the signal aborts (never rejects: the caller looks at the signal). */

@@ -1,4 +1,5 @@
 import { TicklakeError } from "../errors";
+import { growingBound } from "../retry";
 import type { Failure } from "./types";
 
 export interface FailurePolicyOptions {
@@ -55,7 +56,7 @@ export class FailurePolicy {
 
   private pause(attempts: number): number {
     const { baseDelayMs = 500, maxDelayMs = 30_000, random = Math.random } = this.options;
-    const ceiling = Math.min(maxDelayMs, baseDelayMs * 2 ** Math.min(attempts - 1, 30));
+    const ceiling = growingBound(attempts, baseDelayMs, maxDelayMs);
     return Math.round(ceiling / 2 + random() * (ceiling / 2));
   }
 }

@@ -7,6 +7,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { asTicklakeError, TicklakeError } from "../errors";
+import { growingBound } from "../retry";
 import type { CommitProbe, Table, TableState } from "./catalog/types";
 import { AppendFiles } from "./commit-files";
 import { appendSummary, currentSnapshot, snapshotById, specById } from "./metadata";
@@ -154,8 +155,7 @@ export class PendingAppend {
 
   /** Full jitter: writers that collided must not meet again. At most a second, for the queue moves on all the time. */
   #backOff(failures: number): number {
-    const ceiling = Math.min(1000, 10 * 2 ** Math.min(failures, 10));
-    return Math.round(this.#tools.random() * ceiling);
+    return Math.round(this.#tools.random() * growingBound(failures + 1, 10, 1000));
   }
 
   /** An attempt that got through although it looked otherwise. */
