@@ -6,7 +6,7 @@
   // A value that Node-RED substitutes at deploy cannot be judged here.
   var isEnv = function (v) { return typeof v === "string" && /\$\{[^}]+\}/.test(v); };
   var isBlank = function (v) { return v === undefined || v === null || v === ""; };
-  var DURATION = /^\s*\d+(\.\d+)?\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)?\s*$/i;
+  var DURATION = /^\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)?\s*$/i;
 
   /** A property of a node: what its open dialog says now, else what is saved. */
   var current = function (node, name) {
@@ -77,6 +77,13 @@
 
   window.ticklake = {
     validate: validate,
+    /** A duration in seconds, for forecasts; undefined for text that is none. */
+    seconds: function (text) {
+      var m = DURATION.exec(String(text));
+      if (!m) return undefined;
+      var unit = (m[2] || "s").toLowerCase();
+      return Number(m[1]) * (/^(ms|milli)/.test(unit) ? 0.001 : { s: 1, m: 60, h: 3600, d: 86400 }[unit[0]]);
+    },
     /** A property of a node for a validator: what its open dialog says now, else what is saved. */
     current: current,
     /** Turns #node-input-<name> into a typed input that stores its type in #node-input-<name>Type. */
