@@ -21,6 +21,51 @@ export interface Lineage {
   readonly lastTimestamp: number;
   /** Where reading goes on after this batch (log compaction and transactions leave gaps, so not always last + 1). */
   readonly nextOffset: bigint;
+  /** The log itself, where the source can still be asked: a sink must not take for a duplicate what a topic made anew brings. */
+  readonly log?: LogView;
+}
+
+/** Questions about a partition's log, answered by its source. */
+export interface LogView {
+  /** The end of the log now (no record at or above it). */
+  end(): Promise<bigint>;
+  /** Timestamp (Unix ms) of the record at an offset; undefined when it is not retained or there is none. */
+  timestampAt(offset: bigint): Promise<number | undefined>;
+}
+
+/** A partition of a replayable log as one reader sees it. */
+export type LogPosition = Pick<Lineage, "cluster" | "group" | "topic" | "partition">;
+
+/** A sink's target stands before what was read: records from `offset` on are to be read once more. */
+export interface Rewind {
+  readonly partition: string;
+  readonly to: bigint;
+  /** Where the target stood before (so the range is to .. from). */
+  readonly from: bigint;
+  /** What to tell the user: names table and range. */
+  readonly reason: string;
+  /** The node that asks. */
+  readonly node: string;
+}
+
+/** How far a target of a sink is, for the panel "where is my data" and for questions before a seek. */
+export interface TargetPosition extends LogPosition {
+  /** Table or topic. */
+  readonly target: string;
+  readonly node: string;
+  readonly nextOffset: bigint;
+}
+
+/** The oldest open delivery of a partition, for the panel. */
+export interface OpenPartition {
+  readonly partition: string;
+  readonly deliveries: number;
+  readonly records: number;
+  /** Of the oldest one. */
+  readonly openedAt: number;
+  readonly lineage?: Lineage;
+  /** Who holds parts of the oldest one: `parked` = waits to become durable. */
+  readonly holders: readonly { readonly node: string; readonly parts: number; readonly since: number; readonly parked: boolean }[];
 }
 
 /** What a source says of a batch that it opens. `context` is the source's own: its position, handed back untouched. */
@@ -91,6 +136,8 @@ export interface SourceEvents<C = unknown> {
   room?(): void;
   /** At the bound with nothing settled: this node is in the way (undefined: no longer). */
   heldUp?(holdUp: HoldUp | undefined): void;
+  /** A sink's target went back behind what was delivered. What is open of the partition was aborted just before (`failed` is not called). */
+  rewind?(rewind: Rewind): void;
 }
 
 export interface SourceStats {
@@ -114,6 +161,14 @@ export interface SourceHandle<C = unknown> {
   /** `send` has returned. */
   release(delivery: Delivery<C>): void;
   stats(): SourceStats;
+  /** Per partition with open deliveries: the oldest one and who holds it. */
+  openPartitions(): OpenPartition[];
+  /** How far the targets of all sinks of this process are with a partition (those that know it). */
+  positions(at: LogPosition): Promise<TargetPosition[]>;
+  /** Makes all sinks that know the partition forget how far their targets are, durably. Resolves with the targets that did. */
+  forget(at: LogPosition): Promise<string[]>;
+  /** Aborts what is open of one partition (all, without a name) without calling `failed`: it was revoked, or somebody seeks. What is opened next has a new epoch. */
+  abort(partition?: string): void;
   /** Aborts what is open without calling `failed`, and forgets the source. */
   close(): void;
 }
@@ -157,6 +212,10 @@ export interface SinkEvents {
   aborted?(parts: readonly Part[]): void;
   /** A source is at its bound: commit what is settled at once. */
   pressure?(): void;
+  /** How far the target is with a partition; empty when it knows nothing of it. */
+  positions?(at: LogPosition): Promise<TargetPosition[]> | TargetPosition[];
+  /** Forget, durably, how far the target is: what comes again is to be written again. Resolves with the targets that did. */
+  forget?(at: LogPosition): Promise<string[]>;
 }
 
 /** A sink's side of the ledger. */
@@ -166,6 +225,8 @@ export interface SinkHandle {
   take(): Run[];
   /** The commit did not take place and will not in this form: parts are `parked` again and may be taken anew. */
   giveBack(runs: readonly Run[]): void;
+  /** The target stands before what was delivered to it: the source is asked to read again. `delivery`: any that came of that partition. Once per reversal. */
+  rewind(delivery: Delivery, to: bigint, from: bigint, reason: string): void;
   /** The commit is durable. Does not complete the parts: call `done` on each, after the results were sent. */
   committed(runs: readonly Run[]): void;
   /** Fails every part not yet done. */
