@@ -1,0 +1,98 @@
+import type { Node, NodeAPI } from "node-red";
+import { asTicklakeError, TicklakeError } from "../../lib/errors";
+import { kafkaOptions, type BrokerCredentials, type BrokerEnvironment, type BrokerSettings } from "../../lib/kafka/broker-settings";
+import { openKafka } from "../../lib/kafka/client";
+import type { KafkaClient } from "../../lib/kafka/types";
+import { adminEndpoint } from "../shared/admin";
+import { defineNode } from "../shared/define";
+import { SharedBroker, withBroker, type BrokerNode } from "./brokers";
+
+/** What core's tls-config node offers. */
+interface TlsNode extends Node { valid?: boolean; addTLSOptions?(options: Record<string, unknown>): Record<string, unknown> }
+/** The dialog's values, or the saved ones. */
+type Dialog = BrokerSettings & BrokerCredentials & { readonly id?: unknown; readonly tls?: unknown };
+
+/** What the editor shows in place of a password that is saved. */
+const UNCHANGED = "__PWRD__";
+const SETTINGS = ["brokers", "clientId", "tls", "saslMechanism", "oauthTokenEndpoint", "oauthScope"] as const;
+
+export = (RED: NodeAPI): void => {
+  defineNode<BrokerNode>(RED, "kafka-broker", (node, config) => {
+    try {
+      const options = kafkaOptions(fillIn(RED, node, config), node.credentials as BrokerCredentials ?? {}, tlsOptions(RED, config["tls"]), {
+        variable: (name) => process.env[name],
+        log: (level, text) => { if (level === "error" || level === "warn") node.warn(text); else node.debug(text); },
+      });
+      node.broker = new SharedBroker(node.name || options.brokers.join(", "), () => openKafka(options));
+    } catch (caught) {
+      // Told by every node that uses it, and once here.
+      node.invalid = asTicklakeError(caught, "CONFIG_INVALID");
+      node.error(node.invalid.message, { error: node.invalid });
+    }
+  }, { credentials: { username: { type: "text" }, password: { type: "password" } } });
+
+  adminEndpoint(RED, "post", "kafka-broker/test", "kafka-broker.write", async ({ body }) => {
+    const dialog = body as Dialog;
+    try {
+      if (isDeployed(RED, dialog)) return await withBroker(RED, dialog.id, connection);
+      const later = variableIn(dialog);
+      if (later !== undefined) return { ok: true, message: `${later} is filled in at the deploy; test again then.` };
+      // What is saved goes only to the addresses for which it was saved: a changed address must not be sent a password by somebody who does not know it.
+      if (dialog.password === UNCHANGED) throw new TicklakeError("CONFIG_INVALID", "These settings differ from the deployed ones, and the saved password is not sent to other addresses. Deploy first, or enter it again.");
+      const client = openKafka(kafkaOptions(dialog, dialog, tlsOptions(RED, dialog.tls), NO_ENVIRONMENT));
+      try { return await connection(client); } finally { await client.close(); }
+    } catch (caught) {
+      return { ok: false, message: asTicklakeError(caught).message };
+    }
+  });
+
+  // For the dialogs of kafka-in and kafka-out: `{broker: id of the config node}` -> `{topics: [{name, partitions, replicationFactor}]}`.
+  adminEndpoint(RED, "post", "kafka-broker/topics", "kafka-broker.read", ({ body }) => withBroker(RED, (body as { broker?: unknown }).broker, async ({ admin }) => ({
+    topics: (await admin.topics()).filter((topic) => !topic.internal).map(({ name, partitions, replicationFactor }) => ({ name, partitions, replicationFactor })).sort((a, b) => (a.name < b.name ? -1 : 1)),
+  })));
+};
+
+/** Somebody may test what he types, but not what the variables of this machine hold. */
+const NO_ENVIRONMENT: BrokerEnvironment = { variable: () => undefined };
+
+async function connection({ admin }: KafkaClient): Promise<{ ok: true; message: string }> {
+  const { clusterId, brokers, topics } = await admin.describeCluster();
+  const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
+  return { ok: true, message: `Connected to cluster ${clusterId}: ${count(brokers.length, "broker")}, ${count(topics, "topic")}.` };
+}
+
+/** Node-RED fills in variables that are the whole value; in lists (`${A}:9092,${B}:9092`) they stand within it. */
+function fillIn(RED: NodeAPI, node: Node, config: Record<string, unknown>): BrokerSettings {
+  const { getSetting } = RED.util as unknown as { getSetting(node: Node, name: string): unknown };
+  const fill = (value: unknown): unknown => (typeof value === "string" ? value.replace(/\$\{([^}]+)\}/g, (whole, name: string) => String(getSetting(node, name) ?? whole)) : value);
+  return Object.fromEntries(SETTINGS.map((name) => [name, fill(config[name])]));
+}
+
+function tlsOptions(RED: NodeAPI, id: unknown): Record<string, unknown> | undefined {
+  if (typeof id !== "string" || id === "" || id === "_ADD_") return undefined;
+  const node = RED.nodes.getNode(id) as TlsNode | null;
+  if (!node?.addTLSOptions) throw new TicklakeError("CONFIG_INVALID", "The TLS configuration of this broker is missing or not deployed. Open the broker and choose one, then deploy.");
+  if (node.valid === false) throw new TicklakeError("CONFIG_INVALID", "The TLS configuration of this broker cannot be used: a certificate or key is missing or unreadable. Open it and correct it.");
+  return node.addTLSOptions({});
+}
+
+/** Whether a dialog shows exactly what is deployed, so that the deployed node's own credentials may be used for it. */
+function isDeployed(RED: NodeAPI, dialog: Dialog): boolean {
+  if (typeof dialog.id !== "string" || !RED.nodes.getNode(dialog.id)) return false;
+  let saved: Record<string, unknown> | undefined;
+  RED.nodes.eachNode((node) => { if (node.id === dialog.id) saved = node as unknown as Record<string, unknown>; });
+  if (!saved) return false;
+  const credentials = (RED.nodes.getCredentials(dialog.id) ?? {}) as BrokerCredentials;
+  const same = (a: unknown, b: unknown): boolean => String(a ?? "") === String(b ?? "");
+  return SETTINGS.every((name) => same(dialog[name] === "_ADD_" ? "" : dialog[name], saved![name]))
+    && same(dialog.username, credentials.username)
+    && (dialog.password === UNCHANGED ? Boolean(credentials.password) : same(dialog.password, credentials.password));
+}
+
+function variableIn(dialog: Dialog): string | undefined {
+  for (const value of Object.values(dialog)) {
+    const variable = typeof value === "string" ? /\$\{[^}]+\}/.exec(value)?.[0] : undefined;
+    if (variable !== undefined) return variable;
+  }
+  return undefined;
+}
