@@ -3,9 +3,10 @@ import { Settlement } from "./settlement";
 import type { LedgerOptions } from "./settlement";
 import { Entry, PartitionQueue, PartRecord, SinkRecord, SourceRecord } from "./model";
 import type { PartOwner } from "./model";
+import { openPartitions, statsOf } from "./panel";
 import { SinkSide } from "./sinks";
 import type { LedgerSink } from "./sinks";
-import type { BatchSpec, Delivery, SinkEvents, SourceEvents, SourceHandle, SourceLimits, SourceStats } from "./types";
+import type { BatchSpec, Delivery, SinkEvents, SourceEvents, SourceHandle, SourceLimits } from "./types";
 import { Traffic } from "./traffic";
 import type { Message, NodeRef } from "./traffic";
 
@@ -71,6 +72,13 @@ export class Ledger implements PartOwner {
       },
       hasSettled: () => [...source.queues.values()].some((queue) => queue.at(0)?.isSettled ?? false),
       stats: () => statsOf(source),
+      openPartitions: () => openPartitions(source),
+      positions: (at) => this.sinkSide.positions(at),
+      forget: (at) => this.sinkSide.forget(at),
+      abort: (partition) => {
+        this.traffic.enter();
+        this.settlement.abandon(source, partition);
+      },
       close: () => {
         this.traffic.enter();
         this.settlement.closeSource(source);
@@ -147,16 +155,4 @@ export class Ledger implements PartOwner {
     this.traffic.enter();
     this.settlement.running = true;
   }
-}
-
-function statsOf(source: SourceRecord): SourceStats {
-  let oldest: number | undefined;
-  for (const queue of source.queues.values()) {
-    const at = queue.at(0)?.openedAt;
-    if (at !== undefined && (oldest === undefined || at < oldest)) oldest = at;
-  }
-  return {
-    open: source.open, records: source.records, bytes: source.bytes, opened: source.opened, delivered: source.delivered,
-    deliveredRecords: source.deliveredRecords, failed: source.failed, ...(oldest === undefined ? {} : { oldestOpenedAt: oldest }),
-  };
 }

@@ -46,6 +46,8 @@ export class PartitionQueue {
   /** First batch aborted, by the epoch that ended with it. */
   private aborts: { epoch: number; from: number }[] = [];
   private forgotten = -1;
+  /** Sinks with parts of it parked: whom a verdict may concern. */
+  readonly waiting = new Set<SinkRecord>();
 
   constructor(readonly source: SourceRecord, readonly partition: string) {}
 
@@ -235,6 +237,8 @@ export class SinkRecord {
   /** Runs in commits under way. */
   readonly outstanding = new Set<Run>();
   closed = false;
+  /** Its commits carry the source's offsets (transactions): it takes what nobody else has anything open of. */
+  last = false;
 
   /** `node`: the node that it belongs to. One that writes to several tables has a sink for each. */
   constructor(readonly id: string, readonly events: SinkEvents, readonly node: string = id) {}
@@ -246,7 +250,12 @@ export class SinkRecord {
   }
 
   countParked(part: PartRecord, by: 1 | -1): void {
-    for (const queue of queuesOf(part.group)) this.position(queue).parked += by;
+    for (const queue of queuesOf(part.group)) {
+      const position = this.position(queue);
+      position.parked += by;
+      if (position.parked > 0) queue.waiting.add(this);
+      else queue.waiting.delete(this);
+    }
   }
 }
 

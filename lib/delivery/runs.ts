@@ -1,5 +1,5 @@
-import type { Entry, Group, PartitionQueue, PartRecord, SinkRecord } from "./model";
-import type { Lineage, Run } from "./types";
+import type { Entry, Group, PartitionQueue, PartRecord, SinkPosition, SinkRecord } from "./model";
+import type { Lineage, Part, Run } from "./types";
 
 /** A stretch of one partition that may be committed: entries from `start` up to `end` (indexes in the queue, end exclusive). */
 interface Stretch {
@@ -21,6 +21,53 @@ export function selectRuns(sink: SinkRecord): Run[] {
   const all = stretches(sink, false);
   untie(sink, all);
   return runsOf(sink, all);
+}
+
+/**
+ * The runs that a sink may commit that goes last: from the oldest delivery of a partition that is not delivered, as long as nothing of it is open but
+ * this sink's own parked parts, and no part is tied beyond the partition and epoch.
+ */
+export function selectLastRuns(sink: SinkRecord): Run[] {
+  const found = new Map<PartitionQueue, Stretch>();
+  for (const [queue, position] of sink.positions) {
+    if (position.parked === 0 || position.taken !== undefined) continue;
+    const stretch = lastStretch(sink, queue, position, true);
+    if (stretch) found.set(queue, stretch);
+  }
+  untie(sink, found);
+  return runsOf(sink, found);
+}
+
+/** The longest such stretch of one partition; its first delivery alone tells whether there is one. */
+export function lastStretch(sink: SinkRecord, queue: PartitionQueue, position: SinkPosition, whole = false): Stretch | undefined {
+  let start = 0;
+  // What this sink has committed is over as soon as that is judged; if anything else of it is open, this sink would not be the last one.
+  for (let entry = queue.at(start); entry && entry.batch <= position.committed; entry = queue.at(++start)) if (!entry.isComplete) return undefined;
+  const epoch = queue.at(start)?.epoch;
+  let end = start;
+  for (let entry = queue.at(end); entry && entry.epoch === epoch && isOurs(entry, sink); entry = queue.at(end)) {
+    end++;
+    if (!whole) break;
+  }
+  return end > start ? { queue, start, end } : undefined;
+}
+
+/** Nothing is open of it but parked parts of this sink that belong to one partition and epoch. */
+function isOurs(entry: Entry, sink: SinkRecord): boolean {
+  if (entry.sending || entry.failing) return false;
+  for (const group of entry.groups()) {
+    for (const part of group.parts) if (part.sink !== sink || part.state !== "parked") return false;
+    if (group.parts.size > 0 && isTied(group.entries)) return false;
+  }
+  return true;
+}
+
+/** Whether a part belongs to deliveries of more than one partition or epoch, so that no transaction of one partition covers it. */
+export function isTiedAcross(part: Part): boolean { return isTied(part.deliveries); }
+
+function isTied(deliveries: Part["deliveries"]): boolean {
+  const first = deliveries[0];
+  return deliveries.some((one) => one.source !== first!.source || one.partition !== first!.partition || one.epoch !== first!.epoch);
 }
 
 function stretches(sink: SinkRecord, oneEpoch: boolean): Map<PartitionQueue, Stretch> {

@@ -1,8 +1,9 @@
 import { TicklakeError } from "../errors";
 import { Aborter } from "./abort";
 import type { Entry, Group, PartitionQueue, PartRecord, PendingFailure, SinkRecord, SourceRecord } from "./model";
+import { lastStretch } from "./runs";
 import { looksLikeToken, Tokens } from "./token";
-import type { Token } from "./types";
+import type { Rewind, Token } from "./types";
 import { heldUpBy, overdueParts, WATCH_INTERVAL_MS } from "./watch";
 
 /** Clock and event loop, injected. */
@@ -206,14 +207,17 @@ export class Settlement {
   }
 
   private wakeSinks(queues: Set<PartitionQueue>): void {
-    for (const sink of this.sinks.values()) {
-      let committable = false, pressed = false;
-      for (const queue of queues) {
+    const woken = new Map<SinkRecord, { pressed: boolean }>();
+    for (const queue of queues) {
+      for (const sink of queue.waiting) {
         if (!isCommittable(sink, queue)) continue;
-        committable = true;
-        if (queue.source.full) pressed = true;
+        const before = woken.get(sink);
+        if (!before) woken.set(sink, { pressed: queue.source.full });
+        else if (queue.source.full) before.pressed = true;
       }
-      if (committable && sink.events.settled) this.news.push(() => { if (!sink.closed) sink.events.settled?.(); });
+    }
+    for (const [sink, { pressed }] of woken) {
+      if (sink.events.settled) this.news.push(() => { if (!sink.closed) sink.events.settled?.(); });
       if (pressed && sink.events.pressure) this.news.push(() => { if (!sink.closed) sink.events.pressure?.(); });
     }
   }
@@ -229,7 +233,8 @@ export class Settlement {
     this.news.push(() => { if (!source.closed) source.events.room?.(); });
   }
 
-  private abort(entries: readonly Entry[], error: Error, cause: { node: string | undefined; cutAt: bigint | undefined }, silent?: SourceRecord): void {
+  /** `silent`: partitions whose source knows already; others that are dragged along are told. */
+  private abort(entries: readonly Entry[], error: Error, cause: { node: string | undefined; cutAt: bigint | undefined }, silent?: ReadonlySet<PartitionQueue>): void {
     const aborter = new Aborter(this.dropHeld);
     aborter.abort(entries, error);
     for (const group of aborter.groups) {
@@ -242,10 +247,47 @@ export class Settlement {
     for (const [sink, parts] of aborter.sinkParts) this.news.push(() => { if (!sink.closed) sink.events.aborted?.(parts); });
     for (const { queue, failure } of aborter.failures(entries, cause)) {
       const source = queue.source;
-      source.failed++;
       this.watched.add(queue);
-      if (source !== silent) this.news.push(() => { if (!source.closed) source.events.failed(failure); });
+      if (silent?.has(queue)) continue;
+      source.failed++;
+      this.news.push(() => { if (!source.closed) source.events.failed(failure); });
     }
+  }
+
+  /** What is open of these partitions is over without a word to their source, and their epoch with it. */
+  private end(queues: readonly PartitionQueue[], error: Error, node: string): void {
+    const silent = new Set(queues);
+    for (const queue of queues) {
+      // Ties may have dragged it along with an earlier one.
+      const first = queue.at(0);
+      if (first) this.abort([first], error, { node, cutAt: undefined }, silent);
+      else queue.endEpoch(queue.source.nextBatch);
+      queue.mixes = 0;
+    }
+    this.schedule();
+  }
+
+  /** Its source gives a partition (all, without a name) up: it was revoked, or somebody seeks. */
+  abandon(source: SourceRecord, partition?: string): void {
+    const queues = partition === undefined ? [...source.queues.values()] : [source.queues.get(partition)].filter((queue) => queue !== undefined);
+    this.end(queues, new TicklakeError("DELIVERY_ABORTED", "The source gave the partition up."), source.id);
+  }
+
+  /** Sends the source of a partition back. False: it is gone, or reads nothing twice. */
+  rewind(queue: PartitionQueue, rewind: Rewind): boolean {
+    const source = queue.source.closed ? this.successor(queue.source) : queue.source;
+    if (!source?.events.rewind) return false;
+    const now = source.queues.get(queue.partition);
+    if (now) this.end([now], new TicklakeError("DELIVERY_ABORTED", rewind.reason), rewind.node);
+    this.news.push(() => { if (!source.closed) source.events.rewind?.(rewind); });
+    this.schedule();
+    return true;
+  }
+
+  /** The open source with the id of one that was closed: a deploy replaced it. */
+  private successor({ id }: SourceRecord): SourceRecord | undefined {
+    for (const source of this.sources.values()) if (source.id === id) return source;
+    return undefined;
   }
 
   /** Everything that flows:stopped leaves unfinished fails. */
@@ -267,9 +309,10 @@ export class Settlement {
 
   closeSource(source: SourceRecord): void {
     if (source.closed) return;
-    for (const queue of source.queues.values()) {
-      const first = queue.at(0);
-      if (first) this.abort([first], new TicklakeError("STOPPED", `The source was closed.`), { node: source.id, cutAt: undefined }, source);
+    const queues = [...source.queues.values()];
+    this.end(queues, new TicklakeError("STOPPED", `The source was closed.`), source.id);
+    for (const queue of queues) {
+      queue.waiting.clear();
       for (const sink of this.sinks.values()) sink.positions.delete(queue);
     }
     source.closed = true;
@@ -315,6 +358,7 @@ export class Settlement {
 function isCommittable(sink: SinkRecord, queue: PartitionQueue): boolean {
   const position = sink.positions.get(queue);
   if (!position || position.parked === 0 || position.taken !== undefined) return false;
+  if (sink.last) return lastStretch(sink, queue, position) !== undefined;
   return queue.at(queue.indexOf(position.committed + 1))?.isSettled ?? false;
 }
 

@@ -1,10 +1,10 @@
-import { TicklakeError } from "../errors";
+import { asTicklakeError, TicklakeError } from "../errors";
 import { PartRecord } from "./model";
 import type { Entry, SinkRecord } from "./model";
-import { selectRuns } from "./runs";
+import { selectLastRuns, selectRuns } from "./runs";
 import type { Settlement } from "./settlement";
 import type { Message, Traffic } from "./traffic";
-import type { Part, Run, SinkHandle } from "./types";
+import type { Blocker, LogPosition, Part, Run, SinkHandle, TargetPosition } from "./types";
 
 /** A sink's side of the ledger, with the door through which its messages come. */
 export interface LedgerSink extends SinkHandle {
@@ -26,7 +26,12 @@ export class SinkSide {
     return {
       id: sink.id,
       accept: (message, ended) => this.accept(sink, message, ended),
-      take: () => this.take(sink),
+      take: (options) => this.take(sink, options?.last ?? false),
+      blockers: (delivery) => blockersOf(delivery as Entry, sink),
+      rewind: (delivery, to, from, reason) => {
+        this.traffic.enter();
+        return settlement.rewind((delivery as Entry).queue, { partition: delivery.partition, to, from, reason, node: sink.node });
+      },
       giveBack: (runs) => this.settle(sink, runs, false),
       committed: (runs) => this.settle(sink, runs, true),
       close: () => this.close(sink),
@@ -123,10 +128,11 @@ export class SinkSide {
     part.sink?.parts.delete(part);
   }
 
-  private take(sink: SinkRecord): Run[] {
+  private take(sink: SinkRecord, last: boolean): Run[] {
     this.traffic.enter();
     if (sink.closed) return [];
-    const runs = selectRuns(sink);
+    sink.last = last;
+    const runs = last ? selectLastRuns(sink) : selectRuns(sink);
     for (const run of runs) {
       sink.outstanding.add(run);
       const entries = run.deliveries as Entry[];
@@ -139,6 +145,30 @@ export class SinkSide {
       }
     }
     return runs;
+  }
+
+  /** What every sink knows of a partition. One that cannot be asked now is reported and left out. */
+  async positions(at: LogPosition): Promise<TargetPosition[]> {
+    const found = await Promise.all([...this.settlement.sinks.values()].map(async ({ events }) => {
+      try {
+        return await events.positions?.(at) ?? [];
+      } catch (error) {
+        this.settlement.report(error);
+        return [];
+      }
+    }));
+    return found.flat();
+  }
+
+  /** Makes every sink forget a partition. All are asked before the first failure is thrown. */
+  async forget(at: LogPosition): Promise<string[]> {
+    const outcomes = await Promise.allSettled([...this.settlement.sinks.values()].map(async ({ events }) => await events.forget?.(at) ?? []));
+    const forgot = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? outcome.value : []));
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (!failed) return forgot;
+    const error = asTicklakeError(failed.reason);
+    const rest = forgot.length > 0 ? ` These did forget: ${forgot.join(", ")}.` : "";
+    throw new TicklakeError(error.code, `How far a target is with ${at.topic}/${at.partition} could not be forgotten: ${error.message}${rest} Repeat it.`, { cause: error, details: { forgot } });
   }
 
   private settle(sink: SinkRecord, runs: readonly Run[], committed: boolean): void {
@@ -169,4 +199,24 @@ export class SinkSide {
     for (const part of [...sink.parts]) part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.node)} was stopped before a batch was written. It is read again.`));
     this.settlement.closeSink(sink);
   }
+}
+
+function blockersOf(delivery: Entry, sink: SinkRecord): Blocker[] {
+  const found = new Map<string, { node: string; parts: number; parked: boolean; last: boolean }>();
+  if (delivery.sending) found.set(delivery.source, { node: delivery.source, parts: 1, parked: false, last: false });
+  for (const group of delivery.groups()) {
+    for (const part of group.parts) {
+      if (part.sink === sink) continue;
+      const parked = part.state === "parked" || part.state === "taken";
+      const last = part.sink?.last ?? false;
+      const before = found.get(part.node);
+      if (!before) found.set(part.node, { node: part.node, parts: 1, parked, last });
+      else {
+        before.parts++;
+        before.parked &&= parked;
+        before.last ||= last;
+      }
+    }
+  }
+  return [...found.values()];
 }

@@ -36,7 +36,11 @@ export interface LogView {
 /** A partition of a replayable log as one reader sees it. */
 export type LogPosition = Pick<Lineage, "cluster" | "group" | "topic" | "partition">;
 
-/** A sink's target stands before what was read: records from `offset` on are to be read once more. */
+/**
+ * A sink's target stands before what was read: records from `to` on are to be read once more. The source goes back, never forward (another
+ * sink may have sent it further back already), and makes its durable position go back as well before it reads: what is committed behind a
+ * position that still stands ahead would leave a gap after a crash.
+ */
 export interface Rewind {
   readonly partition: string;
   readonly to: bigint;
@@ -54,6 +58,16 @@ export interface TargetPosition extends LogPosition {
   readonly target: string;
   readonly node: string;
   readonly nextOffset: bigint;
+}
+
+/** A node that holds parts of a delivery beside a sink that wants to be the last one. */
+export interface Blocker {
+  readonly node: string;
+  readonly parts: number;
+  /** All of them wait to become durable. */
+  readonly parked: boolean;
+  /** Its sink commits last too: with parts parked at both, each waits for the other for ever. */
+  readonly last: boolean;
 }
 
 /** The oldest open delivery of a partition, for the panel. */
@@ -163,11 +177,14 @@ export interface SourceHandle<C = unknown> {
   stats(): SourceStats;
   /** Per partition with open deliveries: the oldest one and who holds it. */
   openPartitions(): OpenPartition[];
-  /** How far the targets of all sinks of this process are with a partition (those that know it). */
+  /** How far the targets of all sinks of this process are with a partition (those that know it). A target that cannot be asked is left out, and reported. */
   positions(at: LogPosition): Promise<TargetPosition[]>;
-  /** Makes all sinks that know the partition forget how far their targets are, durably. Resolves with the targets that did. */
+  /** Makes all sinks that know the partition forget how far their targets are, durably. Resolves with the targets that did; rejects, after all were asked, when one could not. */
   forget(at: LogPosition): Promise<string[]>;
-  /** Aborts what is open of one partition (all, without a name) without calling `failed`: it was revoked, or somebody seeks. What is opened next has a new epoch. */
+  /**
+   * Aborts what is open of one partition (all, without a name) without calling `failed` for it: it was revoked, or somebody seeks. What is opened
+   * next has a new epoch. Deliveries of other partitions that a join tied to it fail as usual.
+   */
   abort(partition?: string): void;
   /** Aborts what is open without calling `failed`, and forgets the source. */
   close(): void;
@@ -221,12 +238,23 @@ export interface SinkEvents {
 /** A sink's side of the ledger. */
 export interface SinkHandle {
   readonly id: string;
-  /** What may be committed now; those parts become `taken`. Empty when nothing is. */
-  take(): Run[];
+  /**
+   * What may be committed now; those parts become `taken`. Empty when nothing is.
+   *
+   * With `last` (transactions that carry the source's offsets): per partition the longest run from the oldest delivery not yet delivered in which
+   * nothing but parked parts of this sink is open. It ends before a part that is tied beyond its partition and epoch (`isTiedAcross`): no
+   * transaction of one partition can cover that, so the sink fails such parts. `settled` also wakes a `last` sink when other nodes are done.
+   */
+  take(options?: { readonly last?: boolean }): Run[];
+  /** The other nodes that hold open parts of a delivery: what a `last` sink waits for. */
+  blockers(delivery: Delivery): Blocker[];
   /** The commit did not take place and will not in this form: parts are `parked` again and may be taken anew. */
   giveBack(runs: readonly Run[]): void;
-  /** The target stands before what was delivered to it: the source is asked to read again. `delivery`: any that came of that partition. Once per reversal. */
-  rewind(delivery: Delivery, to: bigint, from: bigint, reason: string): void;
+  /**
+   * The target stands before what was delivered to it: the source is asked to read again. `delivery`: any that came of that partition, over or not.
+   * Once per reversal. What is open of the partition is aborted before this returns. False: its source is gone, or cannot go back.
+   */
+  rewind(delivery: Delivery, to: bigint, from: bigint, reason: string): boolean;
   /** The commit is durable. Does not complete the parts: call `done` on each, after the results were sent. */
   committed(runs: readonly Run[]): void;
   /** Fails every part not yet done. */

@@ -1,7 +1,9 @@
 import type { Node, NodeAPI, NodeMessage } from "node-red";
 import { z } from "zod";
 import type { Message } from "../../lib/delivery/ledger";
-import type { BatchSpec, Delivery, Part, SinkEvents, SinkHandle, SourceEvents, SourceStats } from "../../lib/delivery/types";
+import type {
+  BatchSpec, Delivery, LogPosition, OpenPartition, Part, SinkEvents, SinkHandle, SourceEvents, SourceStats, TargetPosition,
+} from "../../lib/delivery/types";
 import { looksLikeToken } from "../../lib/delivery/token";
 import { TicklakeError } from "../../lib/errors";
 import { parseDuration } from "../../lib/units";
@@ -46,6 +48,14 @@ export interface NodeSource<C> {
   /** Resolves when a batch may be sent: there is room and flows run. Rejects when aborted or closed. */
   whenRoom(signal?: AbortSignal): Promise<void>;
   stats(): SourceStats;
+  /** Per partition with open deliveries: the oldest one, and the ids of the nodes that hold it (`nodeName` gives their names). Times are Unix ms. */
+  openPartitions(): OpenPartition[];
+  /** How far the targets of all sinks of this process are with a partition: tables that `iceberg-out` nodes write to, for one. */
+  positions(at: LogPosition): Promise<TargetPosition[]>;
+  /** Makes all sinks forget, durably, how far their targets are with a partition, so that what is read again is written again. Resolves with the targets' names. Abort the partition first. */
+  forget(at: LogPosition): Promise<string[]>;
+  /** Aborts what is open of one partition (all, without a name) without `failed`: it was revoked, or somebody seeks. */
+  abort(partition?: string): void;
   /** Flows run and the source is open: `send` will not throw. */
   readonly sending: boolean;
   /** For `close`: resolves when every settled delivery is delivered (or failed after all), at the latest after `timeoutMs`. */
@@ -62,7 +72,7 @@ export interface NodeSink {
    * forget the message.
    */
   accept(msg: NodeMessage, send: unknown, done: (error?: Error) => void): Part;
-  /** `take`, `giveBack`, `committed`. */
+  /** `take`, `giveBack`, `committed`, `rewind`, `blockers`. */
   readonly handle: SinkHandle;
   /** Fails what is not done. Call it last in `close`, after the last commit. */
   close(): void;
@@ -118,6 +128,9 @@ export function withToken<M extends NodeMessage>(msg: M, from: NodeMessage): M {
   if (msg._msgid === undefined && from._msgid !== undefined) msg._msgid = from._msgid;
   return msg;
 }
+
+/** A node as people know it, for its id: `node "name" (type)`. */
+export function nodeName(RED: NodeAPI, id: string): string { return deliveryRuntime(RED).nameOf(id); }
 
 /** Whether the delivery of a token (`msg.delivery`) has failed, so that what it brought comes again: for nodes that remember what they saw. */
 export function deliveryFailed(RED: NodeAPI, token: unknown): boolean {

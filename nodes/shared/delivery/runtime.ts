@@ -140,7 +140,8 @@ export class DeliveryRuntime {
     this.RED.log.removeHandler?.(this.logHandler);
   }
 
-  private nameOf(id: string): string {
+  /** A node as people know it. */
+  nameOf(id: string): string {
     const node = this.RED.nodes.getNode(id) as (Node & { name?: string }) | null;
     if (!node) return `node ${id}`;
     return node.name ? `node "${node.name}" (${node.type})` : `node ${id} (${node.type})`;

@@ -1,6 +1,6 @@
 import type { Node, NodeMessage } from "node-red";
 import type { LedgerSource, Message } from "../../../lib/delivery/ledger";
-import type { BatchSpec, Delivery, SourceStats } from "../../../lib/delivery/types";
+import type { BatchSpec, Delivery, LogPosition, OpenPartition, Rewind, SourceStats, TargetPosition } from "../../../lib/delivery/types";
 import { TicklakeError } from "../../../lib/errors";
 import type { NodeSource, NodeSourceEvents, NodeSourceOptions, Outgoing } from "../delivery";
 import type { DeliveryRuntime, PhaseListener } from "./runtime";
@@ -19,6 +19,7 @@ export class OpenSource<C> implements NodeSource<C> {
       failed: (failure) => { events.failed(failure); this.wake(); },
       room: () => { events.room?.(); this.wake(); },
       heldUp: (holdUp) => { events.heldUp?.(holdUp); },
+      ...(events.rewind ? { rewind: (rewind: Rewind) => { events.rewind?.(rewind); this.wake(); } } : {}),
     });
     this.listener = {
       node,
@@ -40,6 +41,21 @@ export class OpenSource<C> implements NodeSource<C> {
   get sending(): boolean { return this.started && !this.closed; }
   hasRoom(): boolean { return this.handle.hasRoom(); }
   stats(): SourceStats { return this.handle.stats(); }
+  positions(at: LogPosition): Promise<TargetPosition[]> { return this.handle.positions(at); }
+  forget(at: LogPosition): Promise<string[]> { return this.handle.forget(at); }
+
+  openPartitions(): OpenPartition[] {
+    // The ledger counts from the start of the process.
+    const wall = (at: number): number => Math.round(performance.timeOrigin + at);
+    return this.handle.openPartitions().map((open) => ({
+      ...open, openedAt: wall(open.openedAt), holders: open.holders.map((holder) => ({ ...holder, since: wall(holder.since) })),
+    }));
+  }
+
+  abort(partition?: string): void {
+    this.handle.abort(partition);
+    this.wake();
+  }
 
   send(spec: BatchSpec<C>, messages: Outgoing, output = 0): Delivery<C> {
     if (!this.sending) throw new TicklakeError("STOPPED", "Flows are not running: nothing may be sent. Wait for start().");
