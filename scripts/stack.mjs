@@ -4,11 +4,14 @@
 //
 //   node scripts/stack.mjs              fetch everything, say what had to be left out
 //   node scripts/stack.mjs python       fetch one part
+//   node scripts/stack.mjs kafka        fetch Kafka and run a broker until Ctrl-C (--port 9092, --data folder)
+//   node scripts/stack.mjs --fetch kafka   fetch it only
 //   node scripts/stack.mjs --list       say what is there
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { KAFKA_JARS, KAFKA_VERSION, kafkaDir, pom } from "./kafka-server.mjs";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** The cache folder. */
@@ -23,7 +26,8 @@ const PYTHON_PACKAGES = [
   "pyspark==3.5.9",
 ];
 const JARS = ["org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.12.0"];
-const MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy";
+const MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1";
+const MAVEN_COPY = `${MAVEN_PLUGIN}:copy`;
 const NODE_PACKAGE = `node-${windows ? "win" : process.platform}-${process.arch}`;
 
 export const paths = {
@@ -112,6 +116,30 @@ const PARTS = {
       for (const artifact of JARS) {
         await run(mvn, ["-q", "-B", "-ntp", MAVEN_COPY, `-Dartifact=${artifact}`, `-DoutputDirectory=${paths.jars}`, "-Dmdep.useBaseVersion=true"]);
       }
+    },
+  },
+  /** Brokers, and Kafka's own console tools. Both need Java 17 or newer to run. */
+  kafka: {
+    wants: Object.values(KAFKA_JARS).flat().join("\n"),
+    proof: () => join(kafkaDir, "server", `kafka_2.13-${KAFKA_VERSION}.jar`),
+    async fetch() {
+      const mvn = onPath(["mvn"]);
+      if (!mvn) throw new Missing("Maven is not on the PATH (apt-get install maven)");
+      rmSync(kafkaDir, { recursive: true, force: true });
+      for (const [name, dependencies] of Object.entries(KAFKA_JARS)) {
+        const folder = join(kafkaDir, name);
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(kafkaDir, `${name}.xml`), pom(dependencies));
+        await run(mvn, ["-q", "-B", "-ntp", "-f", join(kafkaDir, `${name}.xml`), `${MAVEN_PLUGIN}:copy-dependencies`, `-DoutputDirectory=${folder}`, "-DincludeScope=runtime"]);
+      }
+    },
+  },
+  /** Kafka 4 runs on Java 17 or newer; it is only looked for. */
+  "java-17": {
+    look() {
+      const found = javaVersion();
+      if (!found || found < 17) throw new Missing(`Kafka 4 needs Java 17 or newer${found ? `; this is ${found}` : ""} (apt-get install openjdk-17-jre-headless${found ? " and set JAVA_HOME" : ""})`);
+      return `Java ${found}`;
     },
   },
   /** Spark runs on Java 11 or newer; it is only looked for. */
@@ -211,9 +239,27 @@ export async function ensureStack(names = Object.keys(PARTS), log = console.log)
 /** What is there, without fetching. */
 export const present = (names = Object.keys(PARTS)) => names.map((name) => ({ name, ok: isThere(name) }));
 
+/** The value after an option. */
+function option(args, name) {
+  const at = args.indexOf(name);
+  return at < 0 ? undefined : args.splice(at, 2)[1];
+}
+
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const names = process.argv.slice(2).filter((a) => !a.startsWith("-"));
-  const results = process.argv.includes("--list") ? present(names.length ? names : undefined) : await ensureStack(names.length ? names : undefined);
-  for (const r of results) console.log(`${r.ok ? "ok     " : "MISSING"} ${r.name}${r.text ? `: ${r.text}` : ""}`);
+  const args = process.argv.slice(2);
+  const [port, data] = [option(args, "--port"), option(args, "--data")];
+  const names = args.filter((a) => !a.startsWith("-"));
+  const serving = names.length === 1 && names[0] === "kafka" && !args.includes("--fetch") && !args.includes("--list");
+  const wanted = serving ? ["java-17", "kafka"] : names.length ? names : undefined;
+  const results = args.includes("--list") ? present(wanted) : await ensureStack(wanted);
+  for (const r of results) if (!serving || !r.ok) console.log(`${r.ok ? "ok     " : "MISSING"} ${r.name}${r.text ? `: ${r.text}` : ""}`);
   process.exitCode = results.every((r) => r.ok) ? 0 : 1;
+  if (serving && process.exitCode === 0) {
+    if (port !== undefined && !(Number(port) > 0 && Number(port) < 65_536)) throw new Error(`--port takes a number from 1 to 65535, not ${port}`);
+    const { checkNode, ensureInstalled } = await import("./setup.mjs");
+    checkNode();
+    ensureInstalled();
+    const { serve } = await import("./kafka-server.mjs");
+    process.exitCode = await serve({ ...(port ? { port: Number(port) } : {}), ...(data ? { dataDir: resolve(data) } : {}) });
+  }
 }
