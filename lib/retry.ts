@@ -1,4 +1,5 @@
 /** Waiting between attempts, with clock and randomness injected. */
+import { asTicklakeError, TicklakeError } from "./errors";
 
 export interface BackoffOptions {
   readonly firstMs?: number;
@@ -25,4 +26,28 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     const timer = setTimeout(end, ms);
     signal?.addEventListener("abort", end, { once: true });
   });
+}
+
+export interface RetryOptions {
+  readonly signal: AbortSignal;
+  readonly onRetry?: (error: TicklakeError, waitMs: number) => void;
+}
+
+/**
+ * Repeats what a repetition can mend, without end, with back-off: an outage is never taken for poison. Other
+ * errors, and the stop of the sink, end it.
+ */
+export async function retrying<T>(work: (signal: AbortSignal) => Promise<T>, { signal, onRetry }: RetryOptions): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    if (signal.aborted) throw new TicklakeError("STOPPED", "The node stopped before this was written.");
+    try {
+      return await work(signal);
+    } catch (caught) {
+      const error = asTicklakeError(caught);
+      if (error.kind !== "retry" || error.code === "STOPPED" || error.code === "DELIVERY_ABORTED" || signal.aborted) throw error;
+      const wait = backoffMs(attempt);
+      onRetry?.(error, wait);
+      await pause(wait, signal);
+    }
+  }
 }

@@ -18,6 +18,12 @@ export function looksLikeToken(value: unknown): value is Token {
 }
 
 /**
+ * What the deliveries of one epoch of one partition of one opened source have in common, and no others: a source that was deployed anew counts its
+ * epochs from the start again.
+ */
+export function epochOf(token: Token): string { return token.slice(0, token.lastIndexOf("|")); }
+
+/**
  * Writes and reads the tokens of one process. `processId` keeps tokens of an earlier run (kept in a file, a retained MQTT
  * message, a context store) from being taken for ours: they are no tokens.
  */

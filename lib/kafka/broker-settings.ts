@@ -2,6 +2,7 @@
  * From the settings of a cluster to what a client is opened with. Pure.
  */
 import { TicklakeError } from "../errors";
+import { parseBrokers } from "./options";
 import { clientCredentials } from "./oauth-token";
 import type { KafkaOptions, SaslMechanism } from "./types";
 
@@ -28,31 +29,9 @@ export interface BrokerEnvironment {
 }
 
 const MECHANISMS: readonly SaslMechanism[] = ["none", "plain", "scram-sha-256", "scram-sha-512", "oauthbearer"];
-const DEFAULT_PORT = 9092;
 
 const invalid = (message: string): TicklakeError => new TicklakeError("CONFIG_INVALID", message);
 const text = (value: unknown): string => (typeof value === "string" ? value.trim() : value === undefined || value === null ? "" : String(value as string | number).trim());
-
-/**
- * The addresses in a list such as `kafka-1:9092, [::1]:9093`.
- *
- * @throws TicklakeError CONFIG_INVALID naming the address that is wrong
- */
-export function parseBrokers(value: unknown): string[] {
-  const found = text(value).split(/[\s,;]+/).filter((address) => address !== "").map(address);
-  if (found.length === 0) throw invalid("No broker is given. Enter at least one address, such as localhost:9092.");
-  return [...new Set(found)];
-}
-
-function address(given: string): string {
-  if (/\$\{[^}]*\}/.test(given)) throw invalid(`The broker address ${given} holds an environment variable that is not set. Set it for Node-RED, or enter an address such as localhost:9092.`);
-  // What other tools print: the listener's security goes before the address there.
-  const plain = given.replace(/^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL):\/\//i, "");
-  const match = /^(\[[0-9a-f:.%]+\]|[^\s:/@[\]]+)(?::(\d+))?$/i.exec(plain);
-  const port = match?.[2] === undefined ? DEFAULT_PORT : Number(match[2]);
-  if (!match || port < 1 || port > 65_535) throw invalid(`"${given.replace(/^.*@/, "")}" is no broker address. Write host:port, such as localhost:9092, several separated by commas.`);
-  return `${match[1]!}:${port}`;
-}
 
 /**
  * What a client is opened with. Where a name or password is empty, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD of the environment serve
@@ -62,7 +41,10 @@ function address(given: string): string {
  * @throws TicklakeError CONFIG_INVALID saying what is missing or wrong; never with a secret
  */
 export function kafkaOptions(settings: BrokerSettings, credentials: BrokerCredentials, tls: Record<string, unknown> | undefined, environment: BrokerEnvironment): KafkaOptions {
-  const brokers = parseBrokers(text(settings.brokers) || "localhost:9092");
+  const given = text(settings.brokers) || "localhost:9092";
+  const missing = /\$\{[^}]*\}/.exec(given)?.[0];
+  if (missing !== undefined) throw invalid(`The brokers hold the environment variable ${missing}, which is not set. Set it for Node-RED, or enter an address such as localhost:9092.`);
+  const brokers = parseBrokers(given);
   const mechanism = (text(settings.saslMechanism) || "none").toLowerCase() as SaslMechanism;
   if (!MECHANISMS.includes(mechanism)) throw invalid(`SASL mechanism "${mechanism}" is not known. Choose one of ${MECHANISMS.join(", ")}.`);
   return {

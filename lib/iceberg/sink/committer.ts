@@ -9,7 +9,7 @@ import { leafColumns } from "../schema";
 import type { DataFile, PartitionSpec, Schema } from "../types";
 import type { OpenTable } from "./open-table";
 import type { SinkOptions } from "./options";
-import { retrying } from "./retrying";
+import { retrying } from "../../retry";
 import type { Entry, Range, Selection } from "./selection";
 
 /** One commit as it is told to the user (the contract's result message). */

@@ -7,8 +7,7 @@ import { cutOf, isBelow, Selection, straddles, type Entry } from "./selection";
 import { Committer } from "./committer";
 import type { TableSinkDeps } from "./contract";
 import { OpenTable } from "./open-table";
-import { pause } from "../../retry";
-import { retrying } from "./retrying";
+import { pause, retrying } from "../../retry";
 
 /** What makes a schema drawn from a first message impossible: that message is to blame, not those behind it. */
 const SAMPLE_ERRORS: ReadonlySet<string> = new Set(["SCHEMA_INVALID", "SCHEMA_MISMATCH", "PARTITION_SPEC_INVALID"]);
