@@ -79,6 +79,8 @@ export class Ledger implements PartOwner {
         this.traffic.enter();
         this.settlement.abandon(source, partition);
       },
+      offsetsCommittedBySink: (partition) => this.settlement.offsetsCommittedBySink(source, partition),
+      press: () => { this.settlement.press(source); },
       close: () => {
         this.traffic.enter();
         this.settlement.closeSource(source);

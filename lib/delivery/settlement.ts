@@ -222,6 +222,23 @@ export class Settlement {
     }
   }
 
+  /** Whether a sink that commits offsets itself has taken parts of a partition. */
+  offsetsCommittedBySink(source: SourceRecord, partition: string): boolean {
+    const queue = source.queues.get(partition);
+    if (!queue) return false;
+    for (const sink of this.sinks.values()) if (sink.events.commitsOffsets && sink.positions.has(queue)) return true;
+    return false;
+  }
+
+  /** Sinks that could commit something of this source are told to do so at once. */
+  press(source: SourceRecord): void {
+    const pressed = new Set<SinkRecord>();
+    for (const queue of source.queues.values()) for (const sink of queue.waiting) if (isCommittable(sink, queue)) pressed.add(sink);
+    if (pressed.size === 0) return;
+    for (const sink of pressed) this.news.push(() => { if (!sink.closed) sink.events.pressure?.(); });
+    this.schedule();
+  }
+
   private announceRoom(source: SourceRecord): void {
     if (source.closed || source.full) return;
     if (source.heldUpBy !== undefined) {

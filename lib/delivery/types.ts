@@ -186,6 +186,13 @@ export interface SourceHandle<C = unknown> {
    * next has a new epoch. Deliveries of other partitions that a join tied to it fail as usual.
    */
   abort(partition?: string): void;
+  /**
+   * Whether a sink that commits offsets itself has taken parts of the partition. The source then commits only while nothing of the partition is
+   * open: its own commit could land behind that of a transaction, take the offset back, and a batch would come twice.
+   */
+  offsetsCommittedBySink(partition: string): boolean;
+  /** A commit is wanted now (a rebalance is near): sinks that hold something settled of this source are pressed to commit it. */
+  press(): void;
   /** Aborts what is open without calling `failed`, and forgets the source. */
   close(): void;
 }
@@ -233,6 +240,8 @@ export interface SinkEvents {
   positions?(at: LogPosition): Promise<TargetPosition[]> | TargetPosition[];
   /** Forget, durably, how far the target is: what comes again is to be written again. Resolves with the targets that did. */
   forget?(at: LogPosition): Promise<string[]>;
+  /** This sink commits the offsets of what it takes itself (a transaction carries them): the source must not commit older ones after it. */
+  readonly commitsOffsets?: boolean;
 }
 
 /** A sink's side of the ledger. */

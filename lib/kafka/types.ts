@@ -67,6 +67,8 @@ export interface RecordSet {
   value(index: number): Buffer | null;
   /** Decoded now; several headers of one name become a list. Undefined without headers. Values are Buffers or null. */
   headers(index: number): Record<string, Buffer | null | (Buffer | null)[]> | undefined;
+  /** The records from `from` up to `to`, sharing the bytes. The last slice of a set has its `nextOffset`, the others the offset behind their last record. */
+  slice(from: number, to: number): RecordSet;
 }
 
 // ---- consumer --------------------------------------------------------------------------------------------------

@@ -34,6 +34,13 @@ export interface NodeSourceEvents<C> extends SourceEvents<C> {
 /** What a node sends: one message, or one entry (message, several, or null) per output. */
 export type Outgoing = NodeMessage | (NodeMessage | NodeMessage[] | null)[];
 
+/** A delivery that was opened before its messages are known. */
+export interface HeldDelivery<C> {
+  readonly delivery: Delivery<C>;
+  /** Sends its messages, as NodeSource.send does, and lets go of it. Not for one that was aborted meanwhile. */
+  send(messages: Outgoing): void;
+}
+
 /** A source node's side of end-to-end delivery. */
 export interface NodeSource<C> {
   /**
@@ -56,6 +63,16 @@ export interface NodeSource<C> {
   forget(at: LogPosition): Promise<string[]>;
   /** Aborts what is open of one partition (all, without a name) without `failed`: it was revoked, or somebody seeks. */
   abort(partition?: string): void;
+  /** Whether a sink commits the offsets of this partition itself (transactions); see SourceHandle. */
+  offsetsCommittedBySink(partition: string): boolean;
+  /** Presses sinks to commit what is settled: a commit of offsets is wanted now. */
+  press(): void;
+  /**
+   * Opens a delivery whose messages come later: it has its place in the order of its partition, and nothing after it is committed before it is over.
+   *
+   * @throws TicklakeError STOPPED while flows are not running
+   */
+  hold(spec: BatchSpec<C>): HeldDelivery<C>;
   /** Flows run and the source is open: `send` will not throw. */
   readonly sending: boolean;
   /** For `close`: resolves when every settled delivery is delivered (or failed after all), at the latest after `timeoutMs`. */

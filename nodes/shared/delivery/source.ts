@@ -2,7 +2,7 @@ import type { Node, NodeMessage } from "node-red";
 import type { LedgerSource, Message } from "../../../lib/delivery/ledger";
 import type { BatchSpec, Delivery, LogPosition, OpenPartition, Rewind, SourceStats, TargetPosition } from "../../../lib/delivery/types";
 import { TicklakeError } from "../../../lib/errors";
-import type { NodeSource, NodeSourceEvents, NodeSourceOptions, Outgoing } from "../delivery";
+import type { HeldDelivery, NodeSource, NodeSourceEvents, NodeSourceOptions, Outgoing } from "../delivery";
 import type { DeliveryRuntime, PhaseListener } from "./runtime";
 
 /** A source node's side of delivery; see NodeSource. */
@@ -57,9 +57,26 @@ export class OpenSource<C> implements NodeSource<C> {
     this.wake();
   }
 
+  offsetsCommittedBySink(partition: string): boolean { return this.handle.offsetsCommittedBySink(partition); }
+  press(): void { this.handle.press(); }
+
+  hold(spec: BatchSpec<C>): HeldDelivery<C> {
+    const delivery = this.open(spec);
+    return { delivery, send: (messages) => { this.sendAs(delivery, messages, 0); } };
+  }
+
   send(spec: BatchSpec<C>, messages: Outgoing, output = 0): Delivery<C> {
+    const delivery = this.open(spec);
+    this.sendAs(delivery, messages, output);
+    return delivery;
+  }
+
+  private open(spec: BatchSpec<C>): Delivery<C> {
     if (!this.sending) throw new TicklakeError("STOPPED", "Flows are not running: nothing may be sent. Wait for start().");
-    const delivery = this.handle.open(spec);
+    return this.handle.open(spec);
+  }
+
+  private sendAs(delivery: Delivery<C>, messages: Outgoing, output: number): void {
     const outputs = Array.isArray(messages) ? messages : [...new Array<null>(output).fill(null), messages];
     for (const message of outputs.flat()) if (message) (message as Message).delivery = delivery.token;
     try {
@@ -69,7 +86,6 @@ export class OpenSource<C> implements NodeSource<C> {
     } finally {
       this.handle.release(delivery);
     }
-    return delivery;
   }
 
   whenRoom(signal?: AbortSignal): Promise<void> {
