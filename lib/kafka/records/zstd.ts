@@ -1,0 +1,84 @@
+/**
+ * Zstandard (RFC 8878). Node compresses and reads it itself since 22.15; before that it is read by fzstd. That decoder trusts what a
+ * frame says about its window, so frames are taken apart and judged here first.
+ */
+import { promisify } from "node:util";
+import zlib from "node:zlib";
+import { Decompress } from "fzstd";
+
+type Zstd = (input: Uint8Array, options: { maxOutputLength?: number }, done: (error: Error | null, output: Buffer) => void) => void;
+const native = zlib as { zstdCompress?: Zstd; zstdDecompress?: Zstd };
+const nativeCompress = native.zstdCompress && promisify(native.zstdCompress);
+const nativeDecompress = native.zstdDecompress && promisify(native.zstdDecompress);
+
+/** Whether this Node can write it. */
+export const zstdWrites = nativeCompress !== undefined;
+
+export async function zstdCompress(input: Uint8Array): Promise<Buffer> {
+  if (!nativeCompress) throw new Error("this Node cannot write zstd");
+  return nativeCompress(input, {});
+}
+
+/** @throws Error saying what is wrong; also when there would be more than `limit` bytes */
+export async function zstdDecompress(input: Buffer, limit: number): Promise<Buffer> {
+  return nativeDecompress ? nativeDecompress(input, { maxOutputLength: limit }) : zstdDecompressPortable(input, limit);
+}
+
+const MAGIC = 0xfd2fb528;
+const SKIPPABLE = 0x184d2a50;
+/** What zstd's own decoders take unless told otherwise: the Java and C clients read no larger windows either. */
+const MOST_WINDOW = 1 << 27;
+
+/** As `zstdDecompress`, on any Node. */
+export function zstdDecompressPortable(input: Buffer, limit: number): Buffer {
+  const parts: Uint8Array[] = [];
+  let total = 0;
+  const take = (part: Uint8Array): void => {
+    total += part.length;
+    if (total > limit) throw new RangeError(`more than ${limit} bytes`);
+    parts.push(part);
+  };
+  let at = 0;
+  while (at < input.length) {
+    const frame = input.subarray(at);
+    if (frame.length < 8) throw new Error("a frame is cut off");
+    const magic = frame.readUInt32LE(0);
+    if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE) {
+      at += 8 + frame.readUInt32LE(4);
+      continue;
+    }
+    if (magic !== MAGIC) throw new Error("this is not zstd");
+    const length = frameLength(frame, limit);
+    new Decompress(take).push(frame.subarray(0, length.blocks), true);
+    at += length.frame;
+  }
+  return parts.length === 1 ? Buffer.from(parts[0]!.buffer, parts[0]!.byteOffset, parts[0]!.length) : Buffer.concat(parts, total);
+}
+
+/** Bytes of a frame with and without its checksum (which the CRC of the batch makes needless), from its header and its blocks' headers. */
+function frameLength(frame: Buffer, limit: number): { blocks: number; frame: number } {
+  const flags = frame[4]!;
+  const single = (flags >>> 5) & 1;
+  const dictionary = [0, 1, 2, 4][flags & 3]!;
+  const contentBytes = [single, 2, 4, 8][flags >>> 6]!;
+  if (dictionary > 0) throw new Error("it needs a dictionary");
+  const contentAt = 6 - single;
+  if (contentAt + contentBytes > frame.length) throw new Error("a frame is cut off");
+  const content = contentBytes === 8 ? Number(frame.readBigUInt64LE(contentAt)) : contentBytes === 0 ? 0 : frame.readUIntLE(contentAt, contentBytes) + (contentBytes === 2 ? 256 : 0);
+  if (content > limit) throw new RangeError(`more than ${limit} bytes`);
+  if (!single) {
+    const base = 2 ** (10 + (frame[5]! >>> 3));
+    if (base + (base / 8) * (frame[5]! & 7) > MOST_WINDOW) throw new RangeError("its window is larger than 128 MiB");
+  }
+  let at = contentAt + contentBytes;
+  for (;;) {
+    if (frame.length - at < 3) throw new Error("a block is cut off");
+    const header = frame.readUIntLE(at, 3);
+    const type = (header >>> 1) & 3;
+    if (type === 3) throw new Error("a block is of an unknown type");
+    at += 3 + (type === 1 ? 1 : header >>> 3);
+    if (at > frame.length) throw new Error("a block is cut off");
+    if (header & 1) break;
+  }
+  return { blocks: at, frame: at + (flags & 0x04 ? 4 : 0) };
+}
