@@ -1,8 +1,9 @@
 /** Rows become columns as they arrive; no row object is kept. */
 import { TicklakeError } from "../../errors";
 import { isPrimitive, leafColumns, show, type LeafColumn } from "../schema";
-import type { NestedField, Schema } from "../types";
+import type { Schema } from "../types";
 import { columnBytes, rowIndex, sliceColumn, type ColumnBatch, type ColumnData, type Runs } from "./batch";
+import { bulkAppend, type BulkRows, type TopColumn } from "./bulk";
 import { fixedWidthBuilder, type LeafBuilder, type Problem } from "./leaf";
 import { NestedColumn } from "./nested";
 import { BinaryBuilder, TextBuilder } from "./text";
@@ -11,8 +12,6 @@ import { BinaryBuilder, TextBuilder } from "./text";
 export type RowRange = readonly [from: number, to: number];
 /** Told of every row that does not fit: the row, its index in what was appended, and why (`s: expected a whole number, got 1.5`). */
 export type Reject = (row: unknown, index: number, reason: string) => void;
-
-interface TopColumn { readonly field: NestedField; readonly flat?: LeafBuilder; readonly nested?: NestedColumn }
 
 interface Refused { readonly row: unknown; readonly index: number; readonly reason: string }
 
@@ -61,17 +60,37 @@ export class ColumnAccumulator {
 
   /** Takes rows in. A row that does not fit is skipped whole and reported, after all others are in. Returns the numbers of those accepted. */
   append(rows: readonly unknown[], reject: Reject): { from: number; to: number } {
-    const from = this.next;
     const refused: Refused[] = [];
-    this.next += this.appendRows(rows, refused);
-    const to = this.next;
-    if (this.next > from) {
-      const last = this.held.at(-1);
-      if (last?.[1] === from) last[1] = this.next;
-      else this.held.push([from, this.next]);
-    }
+    const numbers = this.hold(this.appendRows(rows, refused));
     // Only now: whoever is told may throw, or append rows of his own.
     for (const { row, index, reason } of refused) reject(row, index, reason);
+    return numbers;
+  }
+
+  /**
+   * Takes in rows that are columns already, with the same result as `append` of the same rows as objects. Columns that the schema does not have are
+   * left out. Undefined, and nothing was taken, where they do not fit as they are: `append` them as objects then.
+   */
+  appendColumns(rows: BulkRows): { from: number; to: number } | undefined {
+    const steps: (() => void)[] = [];
+    for (const column of this.columns) {
+      const step = bulkAppend(column, rows);
+      if (!step) return undefined;
+      steps.push(step);
+    }
+    for (const step of steps) step();
+    return this.hold(rows.count);
+  }
+
+  /** Numbers for so many new rows. */
+  private hold(rows: number): { from: number; to: number } {
+    const from = this.next;
+    const to = this.next = from + rows;
+    if (to > from) {
+      const last = this.held.at(-1);
+      if (last?.[1] === from) last[1] = to;
+      else this.held.push([from, to]);
+    }
     return { from, to };
   }
 

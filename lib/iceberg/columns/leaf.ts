@@ -171,7 +171,7 @@ class BooleanBuilder extends ArrayBuilder<Uint8Array> {
   }
 }
 
-class DoubleBuilder extends ArrayBuilder<Float64Array> {
+export class DoubleBuilder extends ArrayBuilder<Float64Array> {
   constructor(leaf: LeafColumn, problem: Problem) {
     super(leaf, problem, (b) => new Float64Array(b), 8);
   }
@@ -180,6 +180,12 @@ class DoubleBuilder extends ArrayBuilder<Float64Array> {
     if (this.count === this.capacity) this.grow();
     this.array[this.count++] = value;
     return true;
+  }
+  /** The first `count` of these values. */
+  addDoubles(data: Float64Array, count: number): void {
+    if (this.count + count > this.capacity) this.grow(this.count + count);
+    this.array.set(data.length === count ? data : data.subarray(0, count), this.count);
+    this.count += count;
   }
   get values(): ColumnValues {
     return { kind: "double", data: this.used };
@@ -235,7 +241,7 @@ class DateBuilder extends IntBuilder {
 }
 
 /** Safe integers as they are, beyond them bigint or text of decimal digits. */
-class LongBuilder extends ArrayBuilder<Int32Array> {
+export class LongBuilder extends ArrayBuilder<Int32Array> {
   constructor(leaf: LeafColumn, problem: Problem) {
     super(leaf, problem, (b) => new Int32Array(b), 4, 2);
   }
@@ -250,6 +256,12 @@ class LongBuilder extends ArrayBuilder<Int32Array> {
     this.array[at] = value | 0;
     this.array[at + 1] = Math.floor(value / 4_294_967_296);
     return true;
+  }
+  /** The first `count` of these values, two words each. */
+  addWords(words: Int32Array, count: number): void {
+    if (this.count + count > this.capacity) this.grow(this.count + count);
+    this.array.set(words.length === count * 2 ? words : words.subarray(0, count * 2), this.count * 2);
+    this.count += count;
   }
   protected putBig(value: bigint): boolean {
     if (this.count === this.capacity) this.grow();

@@ -5,7 +5,9 @@
 import { childFields, isList, isPrimitive, isStruct, show } from "../schema";
 import type { NestedField } from "../types";
 import type { ColumnData } from "./batch";
+import type { CodeDictionary } from "./bulk";
 import { growBytes, type LeafBuilder, type Problem } from "./leaf";
+import { TextBuilder } from "./text";
 
 /** A leaf below a struct, list or map: its builder and its levels. */
 class NestedLeaf {
@@ -176,6 +178,8 @@ function mapEntries(value: unknown): (readonly [unknown, unknown])[] | undefined
 export class NestedColumn {
   private readonly leaves: NestedLeaf[] = [];
   private readonly root: Node;
+  private readonly required: boolean;
+  private readonly known = new WeakMap<object, { lists: (number[] | undefined)[]; generation: number }>();
 
   /** `builders`: one per leaf below the field, in the order of `leafColumns`; consumed from the front. */
   constructor(field: NestedField, builders: LeafBuilder[], problem: Problem) {
@@ -190,6 +194,7 @@ export class NestedColumn {
       if (isStruct(at.type)) return new StructNode(at, name, children, problem);
       return isList(at.type) ? new ListNode(at, name, children, problem, own) : new MapNode(at, name, children, problem, own);
     };
+    this.required = field.required;
     this.root = build(field, field.name, 0);
   }
 
@@ -206,6 +211,52 @@ export class NestedColumn {
 
   addNull(): boolean {
     return this.add(null);
+  }
+
+  /** The first `count` of these codes of lists of texts; 0 is null. For a column that is a list of strings. */
+  addTexts(codes: Uint16Array, dictionary: CodeDictionary<readonly string[]>, count: number): void {
+    const leaf = this.leaves[0]!;
+    const builder = leaf.builder as TextBuilder;
+    const { maxDefinition } = builder.leaf;
+    const present = this.required ? 0 : 1;
+    let { lists, generation } = this.listsOf(dictionary, builder);
+    for (let k = 0; k < count; k++) {
+      const code = codes[k]!;
+      if (code === 0) {
+        leaf.level(0, 0);
+        continue;
+      }
+      const texts = dictionary.values[code]!;
+      if (texts.length === 0) {
+        leaf.level(0, present);
+        continue;
+      }
+      if (builder.generation !== generation) ({ lists, generation } = this.listsOf(dictionary, builder));
+      let own = lists[code];
+      if (own === undefined) {
+        own = texts.map((text) => builder.codeOf(text));
+        // Unless the dictionary was given up over it.
+        if (builder.generation === generation && !own.includes(-1)) lists[code] = own;
+        else {
+          for (let e = 0; e < texts.length; e++) {
+            builder.add(texts[e]);
+            leaf.level(e === 0 ? 0 : 1, maxDefinition);
+          }
+          continue;
+        }
+      }
+      for (let e = 0; e < own.length; e++) {
+        builder.addCode(own[e]!);
+        leaf.level(e === 0 ? 0 : 1, maxDefinition);
+      }
+    }
+  }
+
+  /** Own codes of the elements of other dictionaries' lists. */
+  private listsOf(dictionary: object, builder: TextBuilder): { lists: (number[] | undefined)[]; generation: number } {
+    let known = this.known.get(dictionary);
+    if (known?.generation !== builder.generation) this.known.set(dictionary, known = { lists: [], generation: builder.generation });
+    return known;
   }
 
   undo(): void {

@@ -1,6 +1,7 @@
 /** Builders of string and binary columns. */
 import type { LeafColumn } from "../schema";
 import type { ByteStrings, ColumnValues } from "./batch";
+import type { CodeDictionary } from "./bulk";
 import { bytesFrom } from "./convert";
 import { allocate, release } from "./memory";
 import { growBytes, grownCapacity, INITIAL_CAPACITY, LeafBuilder, type Problem } from "./leaf";
@@ -11,6 +12,13 @@ const MAX_ENTRIES = 65_535;
 const MAX_DICTIONARY_BYTES = 1 << 20;
 /** From this many entries on, more than half of the values being new means: no dictionary. */
 const CARDINALITY_CHECK = 4096;
+
+/** Codes of another dictionary of `size` values, with room for more. */
+function grownCodes(old: Int32Array | undefined, size: number): Int32Array {
+  const out = new Int32Array(Math.max(64, size * 2)).fill(-1);
+  if (old) out.set(old);
+  return out;
+}
 
 /** A growing sequence of byte strings. */
 class ByteSequence {
@@ -124,6 +132,10 @@ export class TextBuilder extends LeafBuilder {
   private lastCode = -1;
   /** Set once the dictionary was given up. */
   private plain: ByteSequence | undefined;
+  /** Own codes of other dictionaries' codes, -1 where not known yet. */
+  private known = new WeakMap<object, Int32Array>();
+  /** Changes whenever codes that `codeOf` gave are no longer valid. */
+  generation = 0;
 
   constructor(leaf: LeafColumn, problem: Problem) {
     super(leaf, problem);
@@ -149,6 +161,52 @@ export class TextBuilder extends LeafBuilder {
   private addPlain(value: string): boolean {
     this.plain!.pushText(this.count++, value);
     return true;
+  }
+
+  /** The first `count` of these codes of another dictionary; 0 is null. */
+  addCodes(codes: Uint16Array, dictionary: CodeDictionary<string>, count: number): void {
+    for (let k = this.plain ? 0 : this.mapCodes(codes, dictionary, count); k < count; k++) {
+      const value = dictionary.values[codes[k]!]!;
+      if (value === null) this.addNull();
+      else this.addPlain(value);
+    }
+  }
+
+  /** As long as there is a dictionary: returns the index of the first code that was not taken. */
+  private mapCodes(codes: Uint16Array, dictionary: CodeDictionary<string>, count: number): number {
+    if (this.count + count > this.capacity) this.grow(this.count + count);
+    let known = this.known.get(dictionary);
+    if (!known || known.length < dictionary.values.length) this.known.set(dictionary, known = grownCodes(known, dictionary.values.length));
+    for (let k = 0; k < count; k++) {
+      const theirs = codes[k]!;
+      let code = known[theirs]!;
+      if (code < 0) {
+        if (theirs === 0) {
+          this.addNull();
+          continue;
+        }
+        code = this.find(dictionary.values[theirs]!);
+        if (code < 0) return k;
+        known[theirs] = code;
+      }
+      this.codes[this.count++] = code;
+    }
+    return count;
+  }
+
+  addRepeated(value: string, count: number): void {
+    for (let k = 0; k < count; k++) this.add(value);
+  }
+
+  /** The own code of a value; -1 without a dictionary. Valid while `generation` stays the same. */
+  codeOf(value: string): number {
+    return this.plain === undefined ? this.find(value) : -1;
+  }
+
+  /** Appends the value of a code that `codeOf` gave. */
+  addCode(code: number): void {
+    if (this.count === this.capacity) this.grow();
+    this.codes[this.count++] = code;
   }
 
   /** The code of a value, new or old; -1 after the dictionary was given up. */
@@ -183,6 +241,8 @@ export class TextBuilder extends LeafBuilder {
   }
 
   private forgetDictionary(): void {
+    this.known = new WeakMap();
+    this.generation++;
     this.dictionary = new Map();
     this.entries = [];
     this.entryBytes = 0;
@@ -228,6 +288,8 @@ export class TextBuilder extends LeafBuilder {
       return;
     }
     if (values.kind !== "codes") return;
+    this.known = new WeakMap();
+    this.generation++;
     // Only what the remaining rows use stays in the dictionary: it would grow with every partial take otherwise.
     const { data, offsets } = values.dictionary;
     const renamed = new Int32Array(values.dictionary.count).fill(-1);
