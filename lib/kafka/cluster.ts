@@ -57,11 +57,13 @@ export class KafkaCluster {
   /** The list of nodes is to be read again before it is used. */
   private stale = false;
   private closed = false;
+  private readonly asking = new Map<string, Promise<TopicMetadata>>();
 
   /**
+   * @param onClose told when it closes
    * @throws TicklakeError CONFIG_INVALID for addresses or credentials that cannot work
    */
-  constructor(readonly options: KafkaOptions, private readonly times: ConnectionTimes = CONNECTION_TIMES) {
+  constructor(readonly options: KafkaOptions, private readonly times: ConnectionTimes = CONNECTION_TIMES, private readonly onClose: () => void = () => {}) {
     if (options.brokers.length === 0) throw new TicklakeError("CONFIG_INVALID", "No broker is given. Write at least one address, for example localhost:9092.");
     this.seeds = options.brokers.map(parseAddress);
     saslOptions(options.sasl);
@@ -150,7 +152,17 @@ export class KafkaCluster {
   /**
    * One topic. Partitions without a leader are in it. @throws TicklakeError KAFKA_TOPIC_UNKNOWN, KAFKA_DENIED, KAFKA_UNREACHABLE
    */
-  async topic(name: string): Promise<TopicMetadata> {
+  topic(name: string): Promise<TopicMetadata> {
+    // Many partitions ask at once when a broker is gone: one question serves them all.
+    let asking = this.asking.get(name);
+    if (!asking) {
+      asking = this.lookUp(name).finally(() => this.asking.delete(name));
+      this.asking.set(name, asking);
+    }
+    return asking;
+  }
+
+  private async lookUp(name: string): Promise<TopicMetadata> {
     const topic = (await this.metadata([name])).topics.find((candidate) => candidate.name === name);
     const error = topic ? topic.error : KafkaCode.unknownTopicOrPartition;
     if (error === KafkaCode.unknownTopicOrPartition) {
@@ -217,6 +229,7 @@ export class KafkaCluster {
     this.closed = true;
     for (const link of [...this.links.values()]) link.end(closedError());
     this.links.clear();
+    this.onClose();
   }
 
   private learn(id: number, { host, port }: Address, before = this.nodes.get(id)): void {

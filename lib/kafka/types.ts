@@ -177,8 +177,13 @@ export interface KafkaProducer {
    * the order of the calls. Everything that repetition can mend is repeated without end: with idempotence exactly the same bytes
    * under the same sequence number, so that a connection that was cut after the broker had appended doubles nothing.
    *
-   * @throws TicklakeError KAFKA_RECORD_TOO_LARGE, KAFKA_TOPIC_UNKNOWN (after it existed, or when it was never there), KAFKA_DENIED, KAFKA_RECORD_REFUSED:
-   *   nothing of the batch was written; STOPPED when `signal` ended it (outcome unknown)
+   * A batch that is too large for the topic, or holds a record that the broker refuses, is split until only such records are left
+   * over: KAFKA_RECORD_TOO_LARGE or KAFKA_RECORD_REFUSED then name them in `details.refused` (indexes into this batch, ascending),
+   * and every other record of it was written (`details.written` of them). Sending those again would double them.
+   *
+   * @throws TicklakeError KAFKA_RECORD_TOO_LARGE, KAFKA_RECORD_REFUSED: the records of `details.refused` were not written, all others were;
+   *   KAFKA_TOPIC_UNKNOWN (30 s after it was last known), KAFKA_DENIED, CONFIG_INVALID, KAFKA_UNSUPPORTED: nothing of the batch was written
+   *   (`details.written` says so where a part of it was); STOPPED when `signal` or `close` ended it (outcome unknown)
    */
   send(to: TopicPartition, batch: RecordBatch, signal?: AbortSignal): Promise<Produced>;
   close(): Promise<void>;
@@ -231,4 +236,6 @@ export interface KafkaAdmin {
   /** Timestamp of the record at an offset; undefined when it is not retained or there is none (gap). */
   timestampAt(at: PartitionOffset): Promise<number | undefined>;
   committed(groupId: string, at: readonly TopicPartition[]): Promise<(bigint | undefined)[]>;
+  /** The largest batch that a topic takes (its max.message.bytes); undefined when its settings may not be seen. */
+  maxMessageBytes(topic: string): Promise<number | undefined>;
 }
