@@ -216,7 +216,7 @@ export const valuesOf = async (brokers: string, topic: string): Promise<(string 
 /** Kafka's own console producer: a line a record. Starting its JVM takes a second. */
 export async function consoleProducer(brokers: string, topic: string, lines: readonly string[], options: { compression?: "none" | "gzip" | "snappy" | "lz4" | "zstd"; properties?: Readonly<Record<string, string>> } = {}): Promise<void> {
   const properties = Object.entries(options.properties ?? {}).flatMap(([key, value]) => ["--command-property", `${key}=${value}`]);
-  await server.kafkaTool("org.apache.kafka.tools.ConsoleProducer", ["--bootstrap-server", brokers, "--topic", topic, "--sync", "--compression-codec", options.compression ?? "none", ...properties], { stdin: lines.map((line) => `${line}\n`).join("") });
+  await server.kafkaTool("org.apache.kafka.tools.ConsoleProducer", ["--bootstrap-server", brokers, "--topic", topic, "--compression-codec", options.compression ?? "none", ...properties], { stdin: lines.map((line) => `${line}\n`).join("") });
 }
 
 /** Kafka's own console consumer: the values of the first `count` records, a line each. */
