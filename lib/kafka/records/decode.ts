@@ -29,7 +29,7 @@ export interface DecodeLimits {
 
 /** A batch that cannot be read. */
 export interface DamagedBatch {
-  /** First offset of it that was asked for: where reading stands still. */
+  /** Where reading stands still: behind what was read before it. */
   readonly offset: bigint;
   /** Where reading can go on behind it. After a wrong checksum this is what the next batch, or else the damaged header, tells. */
   readonly nextOffset: bigint;
@@ -86,14 +86,15 @@ export async function decodeRecords(records: Buffer, at: DecodeAt, limits: Decod
     const length = records.readInt32BE(from + AT.length);
     const to = from + PREFIX + length;
     const base = records.readBigInt64BE(from + AT.baseOffset);
-    const failed = (error: TicklakeError): void => {
-      damaged = describe(error, at, base > nextOffset ? base : nextOffset, behindDamaged(records, from, to, base));
-    };
     const refused = refuse(records, from, to, last, maxBatchBytes);
     if (refused) {
-      failed(refused);
+      // Neither its offset nor where it ends can be believed.
+      damaged = describe(refused, at, nextOffset, nextOffset + 1n);
       break;
     }
+    const failed = (error: TicklakeError): void => {
+      damaged = describe(error, at, nextOffset, behindDamaged(records, from, to, base));
+    };
     if (to > records.length) {
       if (from === 0) batchBytes = to;
       break;
@@ -134,9 +135,8 @@ export async function decodeRecords(records: Buffer, at: DecodeAt, limits: Decod
   }
   const { set, bad } = gather(kept, at, nextOffset, records);
   if (bad) {
-    const { batch, reason } = bad;
-    const offset = batch.base > at.position ? batch.base : at.position;
-    damaged = describe(new TicklakeError("KAFKA_RECORD_DAMAGED", `${reason[0]!.toUpperCase()}${reason.slice(1)}.`), at, offset, batch.base + BigInt(batch.lastOffsetDelta) + 1n);
+    const { batch, before, reason } = bad;
+    damaged = describe(new TicklakeError("KAFKA_RECORD_DAMAGED", `${reason[0]!.toUpperCase()}${reason.slice(1)}.`), at, before, batch.base + BigInt(batch.lastOffsetDelta) + 1n);
   }
   return { ...(set && { set }), nextOffset: damaged ? damaged.offset : nextOffset, ...(damaged && { damaged }), ...(batchBytes !== undefined && { batchBytes }) };
 }
@@ -176,12 +176,11 @@ const hex = (value: number): string => value.toString(16).padStart(8, "0");
 
 /** Where reading can go on: at the next batch when one follows, else behind what the header says. */
 function behindDamaged(records: Buffer, from: number, to: number, base: bigint): bigint {
-  if (to > from && to + PREFIX <= records.length) {
+  if (to + PREFIX <= records.length) {
     const following = records.readBigInt64BE(to + AT.baseOffset);
     if (following > base) return following;
   }
-  const delta = from + HEADER <= records.length && records[from + AT.magic] === MAGIC ? records.readInt32BE(from + AT.lastOffsetDelta) : 0;
-  return base + BigInt(Math.max(0, delta)) + 1n;
+  return base + BigInt(Math.max(0, records.readInt32BE(from + AT.lastOffsetDelta))) + 1n;
 }
 
 function describe(error: TicklakeError, at: DecodeAt, offset: bigint, behind: bigint): DamagedBatch {
@@ -194,8 +193,11 @@ function describe(error: TicklakeError, at: DecodeAt, offset: bigint, behind: bi
   };
 }
 
+/** A batch whose records are not what its header says, and where reading stands before it. */
+interface Contradiction { readonly batch: Kept; readonly before: bigint; readonly reason: string }
+
 /** Indexes the batches; what comes before one that is damaged is kept. */
-function gather(kept: readonly Kept[], at: DecodeAt, nextOffset: bigint, records: Buffer): { set?: IndexedRecordSet; bad?: { batch: Kept; reason: string } } {
+function gather(kept: readonly Kept[], at: DecodeAt, nextOffset: bigint, records: Buffer): { set?: IndexedRecordSet; bad?: Contradiction } {
   const first = kept[0];
   if (!first) return {};
   const index = newIndex(kept.reduce((sum, batch) => sum + batch.count, 0));
@@ -204,7 +206,8 @@ function gather(kept: readonly Kept[], at: DecodeAt, nextOffset: bigint, records
   const data = !compressed ? records : kept.length === 1 ? first.bytes : Buffer.concat(kept.map((batch) => batch.bytes.subarray(batch.from, batch.to)));
   let from = 0;
   let end = nextOffset;
-  let bad: { batch: Kept; reason: string } | undefined;
+  let before = at.position;
+  let bad: Contradiction | undefined;
   for (const batch of kept) {
     const start = compressed ? from : batch.from;
     const to = start + batch.to - batch.from;
@@ -214,10 +217,11 @@ function gather(kept: readonly Kept[], at: DecodeAt, nextOffset: bigint, records
       shift: Number(batch.base - first.base), minDelta: Number(at.position - batch.base),
     }, index);
     if (reason !== undefined) {
-      bad = { batch, reason };
-      end = batch.base > at.position ? batch.base : at.position;
+      bad = { batch, before, reason };
+      end = before;
       break;
     }
+    before = batch.base + BigInt(batch.lastOffsetDelta) + 1n;
     from = to;
   }
   const { count } = index;

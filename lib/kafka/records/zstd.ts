@@ -49,14 +49,14 @@ export function zstdDecompressPortable(input: Buffer, limit: number): Buffer {
     }
     if (magic !== MAGIC) throw new Error("this is not zstd");
     const length = frameLength(frame, limit);
-    new Decompress(take).push(frame.subarray(0, length.blocks), true);
-    at += length.frame;
+    new Decompress(take).push(frame.subarray(0, length), true);
+    at += length;
   }
   return parts.length === 1 ? Buffer.from(parts[0]!.buffer, parts[0]!.byteOffset, parts[0]!.length) : Buffer.concat(parts, total);
 }
 
-/** Bytes of a frame with and without its checksum (which the CRC of the batch makes needless), from its header and its blocks' headers. */
-function frameLength(frame: Buffer, limit: number): { blocks: number; frame: number } {
+/** Bytes of a frame, from its header and its blocks' headers. (Its checksum is passed over: the CRC of the batch covers the same bytes.) */
+function frameLength(frame: Buffer, limit: number): number {
   const flags = frame[4]!;
   const single = (flags >>> 5) & 1;
   const dictionary = [0, 1, 2, 4][flags & 3]!;
@@ -80,5 +80,5 @@ function frameLength(frame: Buffer, limit: number): { blocks: number; frame: num
     if (at > frame.length) throw new Error("a block is cut off");
     if (header & 1) break;
   }
-  return { blocks: at, frame: at + (flags & 0x04 ? 4 : 0) };
+  return at + (flags & 0x04 ? 4 : 0);
 }
