@@ -95,8 +95,15 @@ export interface ConsumerEvents {
   /** Partitions that this member did not hold before; those that it kept go on where they were. */
   assigned(partitions: readonly TopicPartition[]): void;
   /**
-   * Partitions are going to be, or were (`lost`: session expired, fenced), taken away. Unless lost, joining waits for the
-   * promise (bounded by the rebalance time-out), so that what is settled can still be committed.
+   * The group is going to be assigned anew; which partitions stay is known only afterwards. Commit what is settled now: the broker still
+   * takes it, heartbeats go on, and joining waits for the promise (at the most 60 % of the rebalance time-out). From this call until
+   * `assigned` and `revoked` no records are shown. Partitions that stay go on where they were, with position and pause, without `assigned`.
+   */
+  rebalancing?(): Promise<void>;
+  /**
+   * Partitions were taken away, and somebody else may read them already: nothing of them can be committed any more. `lost`: without
+   * `rebalancing` before (session expired, fenced, a generation was missed), so what was read may be older than what the others do.
+   * A partition that was lost may come back at once with `assigned`; it is to be positioned anew then.
    */
   revoked(partitions: readonly TopicPartition[], lost: boolean): Promise<void> | void;
   /** Records of a partition that is assigned, positioned and not paused; in order. Never empty. */
@@ -109,7 +116,10 @@ export interface ConsumerEvents {
   outOfRange(at: PartitionOffset, log: { readonly earliest: bigint; readonly end: bigint }): void;
   /** A batch that cannot be decoded (checksum, unknown codec): the partition stands still until `seek`. */
   damaged(at: PartitionOffset, error: Error): void;
-  /** For the status; `error` why it is down. Topics that do not exist are reported by `error` with code KAFKA_TOPIC_UNKNOWN while the consumer waits for them. */
+  /**
+   * For the status, whenever state or error change; `error` why it is down. An error beside another state says what cannot be read while the rest goes
+   * on: topics that do not exist (KAFKA_TOPIC_UNKNOWN; they are waited for), that we may not read, brokers that do not answer.
+   */
   state(state: ConsumerState, error?: Error): void;
 }
 
