@@ -26,6 +26,15 @@ const PYTHON_PACKAGES = [
   "pyspark==3.5.9",
 ];
 const JARS = ["org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.12.0"];
+/** The peers that Kafka's benchmark runs beside ours: fetched only when asked for by name. */
+const BENCH_JARS = {
+  "spark-kafka": ["org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.7"],
+  connect: [
+    "org.apache.kafka:connect-runtime:4.3.1", "org.apache.kafka:connect-json:4.3.1", "org.apache.iceberg:iceberg-kafka-connect:1.12.0", "org.apache.iceberg:iceberg-parquet:1.12.0",
+    "org.apache.iceberg:iceberg-data:1.12.0", "org.apache.hadoop:hadoop-client-api:3.4.1", "org.apache.hadoop:hadoop-client-runtime:3.4.1", "org.slf4j:slf4j-simple:1.7.36",
+  ],
+};
+const BENCH_PYTHON = ["confluent-kafka==2.16.1"];
 const MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1";
 const MAVEN_COPY = `${MAVEN_PLUGIN}:copy`;
 const NODE_PACKAGE = `node-${windows ? "win" : process.platform}-${process.arch}`;
@@ -88,6 +97,19 @@ function run(command, args, options = {}) {
 
 const npm = windows ? "npm.cmd" : "npm";
 
+/** Artifacts with all that they need, one folder per name below `dir`. */
+async function copyJars(dir, artifacts) {
+  const mvn = onPath(["mvn"]);
+  if (!mvn) throw new Missing("Maven is not on the PATH (apt-get install maven)");
+  rmSync(dir, { recursive: true, force: true });
+  for (const [name, dependencies] of Object.entries(artifacts)) {
+    const folder = join(dir, name);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(dir, `${name}.xml`), pom(dependencies));
+    await run(mvn, ["-q", "-B", "-ntp", "-f", join(dir, `${name}.xml`), `${MAVEN_PLUGIN}:copy-dependencies`, `-DoutputDirectory=${folder}`, "-DincludeScope=runtime"]);
+  }
+}
+
 const PARTS = {
   /** PyIceberg, DuckDB with its iceberg extension, Spark: the independent readers and writers. */
   python: {
@@ -123,15 +145,20 @@ const PARTS = {
     wants: Object.values(KAFKA_JARS).flat().join("\n"),
     proof: () => join(kafkaDir, "server", `kafka_2.13-${KAFKA_VERSION}.jar`),
     async fetch() {
-      const mvn = onPath(["mvn"]);
-      if (!mvn) throw new Missing("Maven is not on the PATH (apt-get install maven)");
-      rmSync(kafkaDir, { recursive: true, force: true });
-      for (const [name, dependencies] of Object.entries(KAFKA_JARS)) {
-        const folder = join(kafkaDir, name);
-        mkdirSync(folder, { recursive: true });
-        writeFileSync(join(kafkaDir, `${name}.xml`), pom(dependencies));
-        await run(mvn, ["-q", "-B", "-ntp", "-f", join(kafkaDir, `${name}.xml`), `${MAVEN_PLUGIN}:copy-dependencies`, `-DoutputDirectory=${folder}`, "-DincludeScope=runtime"]);
-      }
+      await copyJars(kafkaDir, KAFKA_JARS);
+    },
+  },
+  /** Spark's connector, Kafka Connect with Iceberg's sink, librdkafka: what the benchmark of Kafka compares with. */
+  bench: {
+    onDemand: true,
+    wants: [...Object.values(BENCH_JARS).flat(), ...BENCH_PYTHON].join("\n"),
+    proof: () => at("bench", "py"),
+    async fetch() {
+      const python = onPath(["python3", "python"]);
+      if (!python) throw new Missing("Python 3 is not on the PATH (apt-get install python3 python3-venv)");
+      await copyJars(at("bench"), BENCH_JARS);
+      await run(python, ["-m", "venv", at("bench", "py")]);
+      await run(at("bench", "py", windows ? "Scripts" : "bin", "python"), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...BENCH_PYTHON]);
     },
   },
   /** Kafka 4 runs on Java 17 or newer; it is only looked for. */
@@ -182,6 +209,9 @@ function installEnv() {
   return Object.fromEntries(Object.entries(process.env).filter(([k]) => !/^npm_(config_(prefix|local_prefix|global_prefix)|package_|lifecycle_)/i.test(k)));
 }
 
+/** The parts that the tests need. */
+const usual = () => Object.keys(PARTS).filter((name) => !PARTS[name].onDemand);
+
 const stamp = (name) => at(`.${name}.stamp`);
 
 /** Whether a part is there as it was asked for. */
@@ -210,7 +240,7 @@ async function withLock(work) {
  * Fetches the parts that are not there yet.
  * @returns one entry per part: {name, ok, text}: ok = usable, else text says what is missing or what went wrong.
  */
-export async function ensureStack(names = Object.keys(PARTS), log = console.log) {
+export async function ensureStack(names = usual(), log = console.log) {
   const results = [];
   for (const name of names) {
     const part = PARTS[name];
@@ -237,7 +267,7 @@ export async function ensureStack(names = Object.keys(PARTS), log = console.log)
 }
 
 /** What is there, without fetching. */
-export const present = (names = Object.keys(PARTS)) => names.map((name) => ({ name, ok: isThere(name) }));
+export const present = (names = usual()) => names.map((name) => ({ name, ok: isThere(name) }));
 
 /** The value after an option. */
 function option(args, name) {
