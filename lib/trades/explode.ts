@@ -64,7 +64,7 @@ const SESSION = new Set(["success", "error", "subscription"]);
  * these. Never throws for bad input: what is no trade is rejected alone, with a reason. Pure but for the window.
  */
 export function explode(payload: unknown, options: ExplodeOptions, context: ExplodeContext = {}): Exploded {
-  const run = new Run(options, context);
+  const run = new ExplodeRun(options, context);
   if (Array.isArray(payload)) {
     for (let k = 0; k < payload.length; k++) run.top(payload[k], k);
   } else {
@@ -73,7 +73,8 @@ export function explode(payload: unknown, options: ExplodeOptions, context: Expl
   return run;
 }
 
-class Run implements Exploded {
+/** One message being flattened, element by element. */
+export class ExplodeRun implements Exploded {
   readonly trades: (Trade | ReadableTrade | object)[] = [];
   readonly rejects: Reject[] = [];
   duplicates = 0;
@@ -190,7 +191,9 @@ class Run implements Exploded {
 
   private trade(raw: Record<string, unknown>, text: string | undefined): void {
     const i = tradeId(raw.i);
-    const timestamp = typeof raw.t === "number" ? raw.t : typeof raw.t === "string" ? parseRfc3339Ms(raw.t) ?? -1 : -1;
+    // What was flattened before stays as it is.
+    const time = raw.t === undefined ? raw.timestamp : raw.t;
+    const timestamp = typeof time === "number" ? time : typeof time === "string" ? parseRfc3339Ms(time) ?? -1 : -1;
     const { S, p, s } = raw;
     const x = raw.x ?? null, c = raw.c ?? null, z = raw.z ?? null;
     if (
@@ -203,8 +206,7 @@ class Run implements Exploded {
       || !(z === null || (typeof z === "string" && z.length <= MAX_TEXT))
       || !(c === null || isTextList(c))
     ) {
-      const hint = raw.t === undefined && raw.timestamp !== undefined ? "; it has a timestamp: flattened already?" : "";
-      this.reject((tradeIssue(raw) ?? "not a trade") + hint, raw, text);
+      this.reject(tradeIssue(raw) ?? "not a trade", raw, text);
       return;
     }
     this.accept(S, i, x, p, s as number, timestamp, c, z);

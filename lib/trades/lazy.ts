@@ -7,7 +7,7 @@
 export interface LazyPayload {
   /** Length that the list will have. */
   readonly length: number;
-  /** The plain objects. Called once at the most. */
+  /** The plain objects, made anew on every call: several messages may stand on one payload, and none sees what another changes. */
   materialise(): unknown[];
 }
 

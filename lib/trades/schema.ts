@@ -69,14 +69,16 @@ export const readableTradeSchema = z.object({
   tape: rawTradeSchema.shape.z,
 });
 
-/** Why a value is no trade: the first issue that the schema finds, with the value at fault; undefined for a trade. */
+/** Why a value is no trade, raw or flattened: the first issue that the schema finds, with the value at fault; undefined for a trade. */
 export function tradeIssue(value: unknown): string | undefined {
-  const result = rawTradeSchema.safeParse(value);
+  const fields = value as Record<string, unknown> | null | undefined;
+  const flat = typeof fields === "object" && fields !== null && fields["t"] === undefined && fields["timestamp"] !== undefined;
+  const result = rawTradeSchema.safeParse(flat ? { ...fields, t: fields["timestamp"] } : value);
   if (result.success) return undefined;
   const { message, path } = result.error.issues[0]!;
   if (path.length === 0) return "not an object";
-  const field = String(path[0]);
-  return `${message} (${field} is ${shown((value as Record<string, unknown>)[field])})`;
+  const field = flat && path[0] === "t" ? "timestamp" : String(path[0]);
+  return `${flat ? message.replace(/^t /, "timestamp ") : message} (${field} is ${shown(fields![field])})`;
 }
 
 /** A value in a few characters, for messages. */

@@ -1,5 +1,9 @@
 import type { NodeAPI, NodeMessage } from "node-red";
 import { explode, type ExplodeContext } from "../../lib/trades/explode";
+import { explodeRecords } from "../../lib/trades/explode-records";
+import { LazyRecords } from "../../lib/trades/columnar/lazy-records";
+import { LazyTrades } from "../../lib/trades/columnar/lazy-trades";
+import { lazyPayload, setLazyPayload } from "../../lib/trades/lazy";
 import { parseExplodeConfig } from "../../lib/trades/explode-config";
 import { DedupeWindow } from "../../lib/trades/explode-dedupe";
 import { ExplodeTotals, QUIET_MS } from "../../lib/trades/explode-totals";
@@ -24,7 +28,8 @@ export = (RED: NodeAPI): void => {
 
     node.on("input", (received, send, done) => {
       const msg = received as Message;
-      const { trades, rejects, duplicates } = explode(msg.payload, options, contextOf(msg));
+      const lazy = lazyPayload(msg);
+      const { trades, rejects, duplicates } = lazy instanceof LazyRecords ? explodeRecords(lazy, options, contextOf(msg)) : explode(msg.payload, options, contextOf(msg));
       if (rejects.length > 0) {
         send([null, rejects.map((reject) => withToken({ topic: msg.topic, payload: reject } as NodeMessage, msg))]);
         if (!rejectsWired && !warned) {
@@ -32,7 +37,8 @@ export = (RED: NodeAPI): void => {
           node.warn(`${rejects[0]!.reason}. Rejected records are lost while output 2 is not wired.`);
         }
       }
-      msg.payload = trades;
+      if (trades instanceof LazyTrades) setLazyPayload(msg, trades);
+      else msg.payload = trades;
       send(msg);
       totals.add(trades.length, rejects.length, duplicates, performance.now());
       show();

@@ -4,7 +4,9 @@ import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { identifierText, parseIdentifier } from "../../lib/iceberg/catalog/identifier";
 import type { CommitResult } from "../../lib/iceberg/sink/committer";
 import { parseSinkOptions } from "../../lib/iceberg/sink/options";
+import { lazyRowsOf } from "../../lib/iceberg/sink/lazy-rows";
 import { rowsOf } from "../../lib/iceberg/sink/payload";
+import { lazyPayload } from "../../lib/trades/lazy";
 import { TableSink } from "../../lib/iceberg/sink/table-sink";
 import type { TableSinkEvents } from "../../lib/iceberg/sink/contract";
 import { catalogOf } from "../iceberg-catalog/catalogs";
@@ -112,11 +114,11 @@ export = (RED: NodeAPI): void => {
       const name = String(msg.table ?? table ?? "").trim();
       if (name === "") throw new TicklakeError("TABLE_NAME_INVALID", "No table: set one in the dialog or in msg.table, such as db.flattened_stocks.");
       const { sink, ledger } = target(name);
-      const rows = rowsOf(msg.payload);
+      const lazy = lazyPayload(msg);
+      const rows = (lazy && lazyRowsOf(lazy)) ?? rowsOf(msg.payload);
       const part = ledger.accept(msg, send, done);
       if (part.state !== "held") return;
-      const { payload: _rows, ...shell } = msg;
-      contexts.set(part, { msg: shell as Message, send });
+      contexts.set(part, { msg: withoutPayload(msg), send });
       rouse(sink);
       sink.add(rows, part);
       // Node-RED holds the message until it is done. Its rows are columns by now, and a source would send them again: let go of them, unless
@@ -130,7 +132,7 @@ export = (RED: NodeAPI): void => {
 
     node.on("input", (message, send, done) => {
       const msg = message as Message;
-      if (msg.payload === "flush") {
+      if (!lazyPayload(msg) && msg.payload === "flush") {
         void Promise.all([...targets.values()].map(({ sink }) => sink.flush())).then(() => done(), done);
         return;
       }
@@ -158,6 +160,13 @@ function sendResults(node: Node, result: CommitResult, contexts: readonly (Conte
   const calls = contexts.filter((context) => context?.msg._linkSource !== undefined) as Context[];
   if (calls.length < contexts.length) node.send({ topic: result.table, payload: result } as NodeMessage);
   for (const { msg, send } of calls) send(answer(msg, result));
+}
+
+/** A shallow copy; a payload that nobody has read stays unread. */
+function withoutPayload(msg: Message): Message {
+  const shell: Record<string, unknown> = {};
+  for (const name of Object.keys(msg)) if (name !== "payload") shell[name] = (msg as unknown as Record<string, unknown>)[name];
+  return shell as unknown as Message;
 }
 
 function answer(msg: Message, payload: unknown): NodeMessage {

@@ -1,6 +1,6 @@
 import { TicklakeError } from "../../errors";
 import type { Catalog, Table, TableState } from "../catalog/types";
-import { ColumnAccumulator, releaseBatch } from "../columns";
+import { ColumnAccumulator, releaseBatch, type BulkRows } from "../columns";
 import { currentSchema, defaultSpec } from "../metadata";
 import { checkCompatible, inferSchema, parseSchema, presetSchema } from "../schema";
 import { parsePartitionBy, UNPARTITIONED } from "../transforms";
@@ -8,7 +8,8 @@ import type { PartitionSpec, Schema, TableIdentifier } from "../types";
 import { readWatermarks } from "../watermarks";
 import { describeKey, marksOf, type Marks } from "./marks";
 import type { SinkOptions } from "./options";
-import type { Rows } from "./payload";
+import type { LazyRows } from "./lazy-rows";
+import { isKafkaRecord, type Rows } from "./payload";
 
 export interface OpenOptions {
   readonly catalog: Catalog;
@@ -97,8 +98,30 @@ export class OpenTable {
       return "t: this is a trade in the feed's own form; put explode-trades before iceberg-out";
     }
     if (fields[this.#first] !== undefined) return undefined;
+    if ("value" in fields && !this.#names.has("value") && isKafkaRecord(fields)) {
+      return fields.value === null ? "a Kafka record without a value (a tombstone) is no row" : `value: a Kafka record is a row where its value is an object; set kafka-in's format to JSON, or give ${this.name} a column value`;
+    }
     for (const name of this.#names) if (fields[name] !== undefined) return undefined;
     return `none of its fields is a column of ${this.name} (${this.columnNames.join(", ")})`;
+  }
+
+  /** Whether rows that are columns are taken whole. */
+  fits({ columns }: LazyRows): boolean {
+    const scratch = this.#scratch ??= new ColumnAccumulator(this.schema);
+    const numbers = this.#shares(columns) ? scratch.appendColumns(columns) : undefined;
+    if (numbers) releaseBatch(scratch.take([[numbers.from, numbers.to]]));
+    return numbers !== undefined;
+  }
+
+  /** Takes in rows that are columns; undefined, and nothing was taken, where each has to be looked at. */
+  appendColumns({ columns }: LazyRows): { from: number; to: number } | undefined {
+    return this.#shares(columns) ? this.columns.appendColumns(columns) : undefined;
+  }
+
+  /** Rows that have no column of the table are refused one by one. */
+  #shares({ columns }: BulkRows): boolean {
+    for (const name of this.#names) if (Object.hasOwn(columns, name)) return true;
+    return false;
   }
 
   get #first(): string { return this.schema.fields[0]?.name ?? ""; }

@@ -2,6 +2,7 @@ import type { Part, Run } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
 import { guarded } from "./guarded";
 import { compareWithMark } from "./marks";
+import { LazyRows, objectsOf, type Incoming } from "./lazy-rows";
 import type { Rows } from "./payload";
 import { cutOf, isBelow, Selection, straddles, type Entry } from "./selection";
 import { Committer } from "./committer";
@@ -29,11 +30,11 @@ export class TableSink {
   #open: OpenTable | undefined;
   #opening: Promise<void> | undefined;
   /** Messages that came before the table was open. */
-  #backlog: { rows: Rows; part: Part }[] = [];
+  #backlog: { rows: Incoming; part: Part }[] = [];
   /** Parked and not in a commit, oldest first. */
   readonly #entries = new Map<Part, Entry>();
   /** Messages that are in the table by the watermarks that we know: done when those have been read anew, for it may have been rolled back. */
-  #doubles: { rows: Rows; part: Part }[] = [];
+  #doubles: { rows: Incoming; part: Part }[] = [];
   #unprotectedRows = 0;
   #duplicates = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -69,7 +70,7 @@ export class TableSink {
   }
 
   /** Takes a message's rows. Completes, parks or fails the part; never throws. */
-  add(rows: Rows, part: Part): void {
+  add(rows: Incoming, part: Part): void {
     if (part.state !== "held") return;
     if (rows.length === 0) { this.#unwritten(part, 0); return; }
     if (this.#closing) { part.fail(new TicklakeError("STOPPED", "The node is stopping; these rows were not written.")); return; }
@@ -161,7 +162,7 @@ export class TableSink {
   async #openTable(ahead = false): Promise<void> {
     const { events } = this.#deps;
     try {
-      const sample = this.#backlog[0]?.rows ?? [];
+      const sample = this.#deps.options.schema === "infer" ? objectsOf(this.#backlog[0]?.rows ?? []) : [];
       const open = await retrying(() => (ahead ? OpenTable.load(this.#deps) : OpenTable.open(this.#deps, sample)), { signal: this.#stop.signal, onRetry: events.retrying });
       this.#open = open;
       if (open) for (const { rows, part } of this.#backlog.splice(0)) if (part.state === "held") this.#accept(open, rows, part);
@@ -181,7 +182,7 @@ export class TableSink {
   }
 
   /** Never throws: one message that cannot be taken must not leave those behind it neither done nor failed. */
-  #accept(open: OpenTable, rows: Rows, part: Part): void {
+  #accept(open: OpenTable, rows: Incoming, part: Part): void {
     try {
       this.#take(open, rows, part);
     } catch (caught) {
@@ -191,12 +192,13 @@ export class TableSink {
     }
   }
 
-  #take(open: OpenTable, rows: Rows, part: Part): void {
+  #take(open: OpenTable, rows: Incoming, part: Part): void {
     const { options, events } = this.#deps;
     if (options.exactlyOnce && this.#known(open, rows, part)) return;
     this.#nameUnknownFields(open, rows);
     let refused = 0;
-    const { from, to } = open.columns.append(this.#withoutForeign(open, rows, part), (row, _index, reason) => { refused++; events.rejected(row, reason, part); });
+    const { from, to } = (rows instanceof LazyRows ? open.appendColumns(rows) : undefined)
+      ?? open.columns.append(this.#withoutForeign(open, objectsOf(rows), part), (row, _index, reason) => { refused++; events.rejected(row, reason, part); });
     if (part.deliveries.length === 0) this.#unprotectedRows -= refused;
     this.#entries.set(part, { part, from, to, arrivedAt: this.#now() });
     part.park();
@@ -206,7 +208,7 @@ export class TableSink {
   }
 
   /** Looks the message up in the table's watermarks; true when it needs no writing (or must come again in two pieces). */
-  #known(open: OpenTable, rows: Rows, part: Part): boolean {
+  #known(open: OpenTable, rows: Incoming, part: Part): boolean {
     if (isBelow(part, open.marks)) {
       this.#doubles.push({ rows, part });
       this.#run();
@@ -241,7 +243,9 @@ export class TableSink {
     }
   }
 
-  #refused(open: OpenTable, rows: Rows, part: Part): number {
+  #refused(open: OpenTable, incoming: Incoming, part: Part): number {
+    if (incoming instanceof LazyRows && open.fits(incoming)) return 0;
+    const rows = objectsOf(incoming);
     const rest = this.#withoutForeign(open, rows, part);
     return rows.length - rest.length + open.refused(rest, (row, reason) => { this.#deps.events.rejected(row, reason, part); });
   }
@@ -263,9 +267,9 @@ export class TableSink {
     });
   }
 
-  #nameUnknownFields(open: OpenTable, rows: Rows): void {
+  #nameUnknownFields(open: OpenTable, rows: Incoming): void {
     // One look a message: a field that is missing in the table is missing in all of its rows.
-    for (const field of open.unknownFields(rows[0])) {
+    for (const field of open.unknownFields(rows instanceof LazyRows ? rows.columns.columns : rows[0])) {
       if (this.#unknownFields.has(field)) continue;
       this.#unknownFields.add(field);
       this.#deps.events.warn(`Field "${field}" is not written: ${open.name} has no such column (it has ${open.columnNames.join(", ")}).`);

@@ -4,6 +4,8 @@
  */
 import { isUtf8 } from "node:buffer";
 import { isDeeper, parseJson } from "../../trades/explode-json";
+import { LazyRecords } from "../../trades/columnar/lazy-records";
+import { TradeScanner } from "../../trades/columnar/scanner";
 import type { LazyPayload } from "../../trades/lazy";
 import type { RecordSet } from "../types";
 
@@ -43,8 +45,64 @@ export interface DecodedBatch {
 /** Deeper nesting is refused: what walks values by recursion (cloning, for one) would overflow. explode-trades has the same bound. */
 export const MAX_DEPTH = 100;
 
-/** Decodes the records of a batch: sets (or slices of sets) of one partition in order. */
+/** One for the process, so that the texts of trades are the same ones in all batches. Nothing else of a batch stays in it. */
+const scanner = new TradeScanner();
+
+/**
+ * Decodes the records of a batch: sets (or slices of sets) of one partition in order. Trades in JSON are read from their bytes into columns, and become
+ * objects when somebody reads the payload; as long as nobody does, the bytes of the sets stay in memory.
+ */
 export function decodeBatch(sets: readonly RecordSet[], format: ValueFormat): DecodedBatch {
+  return format === "json" ? decodeJson(sets) : decodeEagerly(sets, format);
+}
+
+function decodeJson(sets: readonly RecordSet[]): DecodedBatch {
+  const total = sets.reduce((sum, set) => sum + set.count, 0);
+  const starts = new Int32Array(total + 1), forms = new Uint8Array(total);
+  /** Of every record that is kept: its number, counted through all sets. */
+  const numbers = new Int32Array(total);
+  const parsed = new Map<number, unknown>();
+  const rejects: Undecodable[] = [];
+  let k = 0, number = 0;
+  scanner.begin();
+  for (const set of sets) {
+    const { data, valueStart, valueEnd } = set;
+    for (let index = 0; index < set.count; index++, number++) {
+      const form = valueStart[index]! < 0 ? -1 : scanner.scan(data, valueStart[index]!, valueEnd[index]!);
+      if (form < 0) {
+        const value = decodeValue(set, index, "json");
+        if (value instanceof Refusal) {
+          rejects.push({ set, index, reason: value.reason });
+          continue;
+        }
+        parsed.set(k, value);
+      } else forms[k] = form;
+      numbers[k++] = number;
+      starts[k] = scanner.columns.count;
+    }
+  }
+  const place = (at: number): { set: RecordSet; index: number } => {
+    let index = numbers[at]!, next = 0;
+    while (index >= sets[next]!.count) index -= sets[next++]!.count;
+    return { set: sets[next]!, index };
+  };
+  const record = (at: number): KafkaRecord => {
+    const { set, index } = place(at);
+    // What was parsed is given away once: two messages must not share an object.
+    const value = parsed.has(at) ? parsed.get(at) : decodeValue(set, index, "json");
+    parsed.delete(at);
+    return recordOf(set, index, value, "json");
+  };
+  if (parsed.size === k) return { records: Array.from({ length: k }, (_, at) => record(at)), rejects };
+  return {
+    records: new LazyRecords(scanner.columns.seal(), starts.subarray(0, k + 1), forms.subarray(0, k), {
+      record, offset: (at) => { const { set, index } = place(at); return String(set.offset(index)); },
+    }),
+    rejects,
+  };
+}
+
+function decodeEagerly(sets: readonly RecordSet[], format: ValueFormat): DecodedBatch {
   const records: KafkaRecord[] = [];
   const rejects: Undecodable[] = [];
   for (const set of sets) {

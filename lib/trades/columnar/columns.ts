@@ -75,6 +75,7 @@ export class TradeColumns {
 
   /** Appends trades `from` up to and without `to` of columns that have the same dictionary. */
   copy(other: TradeColumns, from: number, to: number): void {
+    if (to <= from) return;
     while (this.count + to - from > this.capacity) this.grow();
     const at = this.count;
     this.price.set(other.price.subarray(from, to), at);

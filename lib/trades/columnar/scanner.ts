@@ -11,6 +11,9 @@ const T = 1, S = 2, I = 4, P = 8, SIZE = 16, TIME = 32, X = 64, C = 128, Z = 256
 const TIMESTAMP = Buffer.from('"timestamp"');
 const LONGEST_TIME = 40;
 
+/** Trades for which memory is kept from batch to batch. */
+const MAX_CAPACITY = 65_536;
+
 /** What a value was that was taken: `list` a list of trades (else one), `raw` with some `t`, `flat` with some `timestamp`. */
 export const FORM = { list: 1, raw: 2, flat: 4 } as const;
 
@@ -32,8 +35,10 @@ export class TradeScanner {
 
   /** Begins a batch. */
   begin(): void {
+    const { dictionary, capacity } = this.columns;
     this.columns.count = 0;
-    if (this.columns.dictionary.crowded) this.columns = new TradeColumns(new TradeDictionary(), this.columns.capacity);
+    // One huge batch must not hold its memory for ever.
+    if (dictionary.crowded || capacity > MAX_CAPACITY) this.columns = new TradeColumns(dictionary.crowded ? new TradeDictionary() : dictionary, Math.min(capacity, MAX_CAPACITY));
   }
 
   /** Takes the value `data[start .. end)`, trades behind those that are there. Returns its form (FORM bits), or -1 when it was not taken: nothing of it is in the columns then. */

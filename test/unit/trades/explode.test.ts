@@ -139,7 +139,7 @@ describe("explode: rejects", () => {
     ["conditions that are no texts", raw({ c: [1] }), /element of c must be text/],
     ["a million conditions", raw({ c: Array(1_000_000).fill("@") }), /^c has more than/],
     ["no time", raw({ t: undefined }), /^t must be .*missing/],
-    ["flattened already", flat(), /flattened already/],
+    ["flattened, its time in another unit", flat({ timestamp: 1.5 }), /^timestamp must be .*timestamp is 1.5/],
     ["negative id", raw({ i: -1 }), /^i must be a whole number/],
     ["fractional id", raw({ i: 1.5 }), /^i must be a whole number/],
     ["no type", { S: "AAPL" }, /^T must be "t" \(T is missing\)/],
