@@ -1,7 +1,9 @@
+import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { definition } from "./flows";
+import { runPython } from "./python";
 import { startNodeRed, type NodeRedOptions, type RunningNodeRed, type TestEvent } from "./node-red";
 import { root } from "./start";
 
@@ -84,6 +86,17 @@ export class Workplace {
     });
     this.reds.add(red);
     return red;
+  }
+
+  /** Which ids from 0 to end - 1 a table holds, by PyIceberg. */
+  async ids(end: number, table = "db.flattened_stocks"): Promise<{ rows: number; distinct: number; missing: number; doubled: number; strange: number }> {
+    return JSON.parse(await runPython("table_ids.py", [join(this.warehouse, ...table.split(".")), String(end)])) as { rows: number; distinct: number; missing: number; doubled: number; strange: number };
+  }
+
+  /** Fails unless a table holds every id from 0 to end - 1 exactly once. */
+  async assertEachOnce(end: number, table?: string): Promise<void> {
+    const { rows, distinct, missing, doubled, strange, ...examples } = await this.ids(end, table);
+    assert.deepEqual({ rows, distinct, missing, doubled, strange }, { rows: end, distinct: end, missing: 0, doubled: 0, strange: 0 }, `each trade once in ${table ?? "the table"}: ${JSON.stringify({ rows, missing, doubled, ...examples })}`);
   }
 
   /** Ends everything and removes the folder. */
