@@ -1,29 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
-import { SyntheticTrades } from "../../lib/trades/synthetic";
+import { days } from "../support/days";
 import { runPython } from "../support/python";
 import { startNodeRed, type RunningNodeRed } from "../support/node-red";
 import { root } from "../support/start";
 
 const DAY = 86_400_000;
-
-/** Days of trades in the columns of Alpaca's SDK: the real ones beside the repository, or generated ones. */
-function days(folder: string): { files: string[]; real: boolean } {
-  const data = join(root, "../shared/data/trades");
-  if (existsSync(data)) return { files: readdirSync(data).filter((f) => f.endsWith(".csv.gz")).sort().map((f) => join(data, f)), real: true };
-  const source = new SyntheticTrades({ symbols: ["SPY", "BAC", "AIG", "IBM"], seed: "days", priceModel: "gbm" });
-  const files = Array.from({ length: 4 }, (_, day) => {
-    const trades = source.fill([], 100_000, { at: Date.UTC(2024, 0, 2 + day, 14, 30), span: DAY / 4 });
-    const lines = trades.map((t) => `${t.S},${new Date(t.t as number).toISOString()},${t.x},${t.p},${t.s},${t.i},"[${t.c!.map((c) => `'${c}'`).join(", ")}]",${t.z}`);
-    const file = join(folder, `2024-01-0${2 + day}.csv.gz`);
-    writeFileSync(file, gzipSync(`symbol,timestamp,exchange,price,size,id,conditions,tape\n${lines.join("\n")}\n`, { level: 1 }));
-    return file;
-  });
-  return { files, real: false };
-}
 
 /** One csv-replay per day, all at full speed, through explode-trades into one table; commits and rejects are printed. */
 function flow(files: string[], warehouse: string): object[] {
@@ -49,8 +33,7 @@ describe("whole days replayed at full speed", () => {
 
   it("land in the table row for row: counts and sums per symbol and day as in the CSV, one partition per day, no reject", async function () {
     this.timeout(300_000);
-    const { files, real } = days(folder);
-    const expected = real ? 2_345_448 : 400_000;
+    const { files, trades: expected } = days(folder);
     const warehouse = join(folder, "warehouse");
     red = await startNodeRed({ flow: flow(files, warehouse), nodesDir: root });
     const committed = (): number => red!.events.filter((e) => e.ev === "commit").reduce((sum, e) => sum + (e["rows"] as number), 0);

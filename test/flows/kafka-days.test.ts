@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { days } from "../support/days";
+import { committedOffsets, consumeAll, createTopic, deleteTopics, endOffsets, sharedKafka, uniqueTopic } from "../support/kafka";
+import { KafkaFlow, Watch, Workplace } from "../support/kafka-flow";
+import { runPython } from "../support/python";
+import { root } from "../support/start";
+import { TradeDigest } from "../support/trade-digest";
+
+/** Waits until the groups have committed all of a topic. */
+async function atEnd(brokers: string, topic: string, groups: readonly string[], timeoutMs: number): Promise<void> {
+  const ends = await endOffsets(brokers, topic);
+  for (const deadline = Date.now() + timeoutMs; ;) {
+    const committed = await Promise.all(groups.map((group) => committedOffsets(brokers, group, topic)));
+    if (committed.every((offsets) => offsets.join() === ends.join())) return;
+    assert.ok(Date.now() < deadline, `not at the end within ${timeoutMs} ms: ${JSON.stringify({ ends, committed })}`);
+    await new Promise((done) => { setTimeout(done, 250); });
+  }
+}
+
+describe("whole days through Kafka", () => {
+  const place = new Workplace();
+  const folder = mkdtempSync(join(tmpdir(), "ticklake-kafka-days-"));
+  after(async () => { await place.remove(); rmSync(folder, { recursive: true, force: true }); });
+
+  it("arrive in the table and in flattened_stocks trade for trade, with the process killed three times in between", async function () {
+    this.timeout(420_000);
+    const { brokers } = await sharedKafka();
+    const { files, trades } = days(folder);
+    const iex = await createTopic(brokers, uniqueTopic("iex_data"), { partitions: 3 });
+    const flat = uniqueTopic("flattened_stocks");
+    const groups = [`${iex}-lake`, `${iex}-flat`];
+
+    // The producer of the documented pipeline, in a process of its own.
+    const replay = new KafkaFlow();
+    for (const [k, file] of files.entries()) replay.add(`day${k}`, "csv-replay", ["out", "rejects"], { file, pace: "max", batchSize: 100, autoStart: true });
+    replay.kafkaOut("out", "sent", { topic: iex, send: "batch", batchSize: 100 })
+      .tell("sent", "sent", "count: msg.payload.count").tell("rejects", "reject", "reason: msg.payload.reason");
+    // The two branches of the documented job, each with its own group.
+    const pipeline = new KafkaFlow()
+      .kafkaIn("lake-in", ["lake-explode", "rejects"], { topics: iex, groupId: groups[0] })
+      .explode("lake-explode", ["lake", "rejects"]).icebergOut("lake", ["committed", "rejects"], { commitInterval: "2" })
+      .kafkaIn("flat-in", ["flat-explode", "rejects"], { topics: iex, groupId: groups[1] })
+      .explode("flat-explode", ["flat", "rejects"])
+      .kafkaOut("flat", "", { topic: flat, send: "each", key: "S", transactional: true, transactionalIdPrefix: flat })
+      .tell("committed", "committed", "rows: msg.payload.rows").tell("rejects", "reject", "payload: msg.payload");
+    const start = (): ReturnType<Workplace["start"]> => place.start(pipeline, brokers, {
+      name: "pipeline", env: { NODE_OPTIONS: `--require ${join(__dirname, "../support/fault-preload.cjs")}`, TICKLAKE_TEST_SESSION_MS: "4000" },
+    });
+
+    const producer = await place.start(replay, brokers, { name: "replay" });
+    const loaded = new Watch(producer).reach("sent", "count", trades, 240_000);
+    loaded.catch(() => undefined);
+    let red = await start();
+    for (let kill = 0; kill < 3; kill++) {
+      const before = new Watch(red).sum("committed", "rows");
+      assert.equal(before, 0);
+      await new Watch(red).reach("committed", "rows", trades / 8, 120_000);
+      await red.stop("SIGKILL");
+      red = await start();
+    }
+    await loaded;
+    // An array of 100 trades is one message; the last of a day is shorter.
+    const arrays = (await endOffsets(brokers, iex)).reduce((sum, end) => sum + end, 0);
+    assert.ok(arrays >= trades / 100 && arrays <= trades / 100 + 4, `${arrays} messages`);
+    await atEnd(brokers, iex, groups, 240_000);
+    assert.deepEqual([...new Watch(producer).events("reject"), ...new Watch(red).events("reject"), ...new Watch(red).errors()], []);
+    assert.equal(await producer.stop(), 0);
+    assert.equal(await red.stop(), 0);
+
+    const metadata = join(place.warehouse, "db", "flattened_stocks", "metadata");
+    const latest = readdirSync(metadata).filter((f) => /^v\d+\.metadata\.json$/.test(f)).sort((a, b) => parseInt(a.slice(1)) - parseInt(b.slice(1))).at(-1)!;
+    const report = JSON.parse(await runPython(join(root, "test/support/py/compare_days.py"), [join(metadata, latest), ...files])) as { rows: number; csvRows: number; groups: number; different: unknown[] };
+    assert.deepEqual({ rows: report.rows, csvRows: report.csvRows, different: report.different, groups: report.groups }, { rows: trades, csvRows: trades, different: [], groups: 16 });
+
+    const digest = new TradeDigest();
+    await consumeAll(brokers, flat, { each: ({ key, value }) => { digest.add(value!); if (key === null) throw new Error("no key"); } });
+    assert.equal(digest.trades, trades);
+    assert.deepEqual(digest.groups, JSON.parse(await runPython("digest_days.py", files)));
+    await deleteTopics(brokers, iex, flat);
+  });
+});
