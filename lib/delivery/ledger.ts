@@ -73,6 +73,7 @@ export class Ledger implements PartOwner {
       hasSettled: () => [...source.queues.values()].some((queue) => queue.at(0)?.isSettled ?? false),
       stats: () => statsOf(source),
       openPartitions: () => openPartitions(source),
+      assigned: (partition, at) => { this.settlement.assigned(queueOf(source, partition), at); },
       positions: (at) => this.sinkSide.positions(at),
       forget: (at) => this.sinkSide.forget(at),
       abort: (partition) => {
@@ -94,12 +95,12 @@ export class Ledger implements PartOwner {
   private open(source: SourceRecord, spec: BatchSpec): Entry {
     if (source.closed) throw new TicklakeError("STOPPED", `The source ${source.id} is closed: it can open no delivery.`);
     this.traffic.enter();
-    let queue = source.queues.get(spec.partition);
-    if (!queue) source.queues.set(spec.partition, queue = new PartitionQueue(source, spec.partition));
+    const queue = queueOf(source, spec.partition);
     const batch = source.nextBatch++;
     const token = this.settlement.tokens.delivery(source.id, { instance: source.instance, partition: spec.partition, epoch: queue.epoch, batch });
     const entry = new Entry(queue, token, queue.epoch, batch, this.settlement.now(), spec);
     queue.push(entry);
+    if (spec.lineage) queue.position = spec.lineage;
     this.settlement.groups.set(token, entry.own);
     source.open++;
     source.opened++;
@@ -157,4 +158,10 @@ export class Ledger implements PartOwner {
     this.traffic.enter();
     this.settlement.running = true;
   }
+}
+
+function queueOf(source: SourceRecord, partition: string): PartitionQueue {
+  let queue = source.queues.get(partition);
+  if (!queue) source.queues.set(partition, queue = new PartitionQueue(source, partition));
+  return queue;
 }

@@ -1,6 +1,6 @@
 import type { TicklakeError } from "../errors";
 import type {
-  BatchSpec, Delivery, DeliveryState, Lineage, Part, PartState, Run, SinkEvents, SourceEvents, SourceLimits, Token,
+  BatchSpec, Delivery, DeliveryState, Lineage, LogPosition, Part, PartState, Run, SinkEvents, SourceEvents, SourceLimits, Token,
 } from "./types";
 
 /**
@@ -48,6 +48,8 @@ export class PartitionQueue {
   private forgotten = -1;
   /** Sinks with parts of it parked: whom a verdict may concern. */
   readonly waiting = new Set<SinkRecord>();
+  /** Of the log that it is read from: as the source said, or by the last delivery with a lineage. */
+  position: LogPosition | undefined;
 
   constructor(readonly source: SourceRecord, readonly partition: string) {}
 

@@ -3,7 +3,7 @@ import { Aborter } from "./abort";
 import type { Entry, Group, PartitionQueue, PartRecord, PendingFailure, SinkRecord, SourceRecord } from "./model";
 import { lastStretch } from "./runs";
 import { looksLikeToken, Tokens } from "./token";
-import type { Rewind, Token } from "./types";
+import type { Failure, LogPosition, Rewind, Token } from "./types";
 import { heldUpBy, overdueParts, WATCH_INTERVAL_MS } from "./watch";
 
 /** Clock and event loop, injected. */
@@ -267,8 +267,16 @@ export class Settlement {
       this.watched.add(queue);
       if (silent?.has(queue)) continue;
       source.failed++;
-      this.news.push(() => { if (!source.closed) source.events.failed(failure); });
+      this.news.push(() => { if (!source.closed) this.tell(queue, failure); });
     }
+  }
+
+  /** Where a source hears of it a turn later than it happened (abandon, rewind, close), what it has opened since goes with the rest: it would come out of order. */
+  private tell(queue: PartitionQueue, failure: Failure): void {
+    const since: Entry[] = [];
+    for (let index = queue.indexOf(failure.aborted.at(-1)!.batch + 1); index < queue.length; index++) since.push(queue.at(index)!);
+    if (since.length > 0) this.abort([since[0]!], failure.error, { node: failure.node, cutAt: undefined }, new Set([queue]));
+    queue.source.events.failed(since.length > 0 ? { ...failure, aborted: [...failure.aborted, ...since] } : failure);
   }
 
   /** What is open of these partitions is over without a word to their source, and their epoch with it. */
@@ -290,21 +298,32 @@ export class Settlement {
     this.end(queues, new TicklakeError("DELIVERY_ABORTED", "The source gave the partition up."), source.id);
   }
 
-  /** Sends the source of a partition back. False: it is gone, or reads nothing twice. */
-  rewind(queue: PartitionQueue, rewind: Rewind): boolean {
-    const source = queue.source.closed ? this.successor(queue.source) : queue.source;
-    if (!source?.events.rewind) return false;
-    const now = source.queues.get(queue.partition);
-    if (now) this.end([now], new TicklakeError("DELIVERY_ABORTED", rewind.reason), rewind.node);
-    this.news.push(() => { if (!source.closed) source.events.rewind?.(rewind); });
+  /** A source begins to read a partition. */
+  assigned(queue: PartitionQueue, at: LogPosition): void {
+    queue.position = at;
+    this.news.push(() => { for (const sink of this.sinks.values()) sink.events.assigned?.(at); });
     this.schedule();
-    return true;
   }
 
-  /** The open source with the id of one that was closed: a deploy replaced it. */
-  private successor({ id }: SourceRecord): SourceRecord | undefined {
-    for (const source of this.sources.values()) if (source.id === id) return source;
-    return undefined;
+  /** Sends the source that reads a partition back. False: there is none, or it reads nothing twice. */
+  rewind(at: LogPosition, rewind: Omit<Rewind, "partition">): boolean {
+    let found = false;
+    for (const source of this.sources.values()) {
+      if (!source.events.rewind) continue;
+      for (const queue of source.queues.values()) {
+        if (!queue.position || !isSamePosition(queue.position, at)) continue;
+        found = true;
+        this.end([queue], new TicklakeError("DELIVERY_ABORTED", rewind.reason), rewind.node);
+        this.news.push(() => {
+          if (source.closed) return;
+          // It may have opened more since, without knowing.
+          if (queue.length > 0) this.end([queue], new TicklakeError("DELIVERY_ABORTED", rewind.reason), rewind.node);
+          source.events.rewind?.({ ...rewind, partition: queue.partition });
+        });
+      }
+    }
+    this.schedule();
+    return found;
   }
 
   /** Everything that flows:stopped leaves unfinished fails. */
@@ -384,4 +403,8 @@ function unfinished(entry: Entry, isAlive: (node: string) => boolean): PartRecor
     for (const part of group.parts) if (part.busy || (part.waiting && !isAlive(part.node))) return part;
   }
   return undefined;
+}
+
+function isSamePosition(one: LogPosition, other: LogPosition): boolean {
+  return one.partition === other.partition && one.topic === other.topic && one.group === other.group && one.cluster === other.cluster;
 }

@@ -28,9 +28,9 @@ export class SinkSide {
       accept: (message, ended) => this.accept(sink, message, ended),
       take: (options) => this.take(sink, options?.last ?? false),
       blockers: (delivery) => blockersOf(delivery as Entry, sink),
-      rewind: (delivery, to, from, reason) => {
+      rewind: (at, to, from, reason) => {
         this.traffic.enter();
-        return settlement.rewind((delivery as Entry).queue, { partition: delivery.partition, to, from, reason, node: sink.node });
+        return settlement.rewind(at, { to, from, reason, node: sink.node });
       },
       giveBack: (runs) => this.settle(sink, runs, false),
       committed: (runs) => this.settle(sink, runs, true),

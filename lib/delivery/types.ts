@@ -58,6 +58,8 @@ export interface TargetPosition extends LogPosition {
   readonly target: string;
   readonly node: string;
   readonly nextOffset: bigint;
+  /** It is the group's committed offset itself: a seek that commits another one takes it along, and what is read then is written again. */
+  readonly followsGroup?: boolean;
 }
 
 /** A node that holds parts of a delivery beside a sink that wants to be the last one. */
@@ -177,6 +179,11 @@ export interface SourceHandle<C = unknown> {
   stats(): SourceStats;
   /** Per partition with open deliveries: the oldest one and who holds it. */
   openPartitions(): OpenPartition[];
+  /**
+   * Begins to read a partition of a log, at a start or after a rebalance, before anything of it is opened: sinks look whether their targets have
+   * lost something of it since (`rewind` follows). Without it they find out when the first batch comes, which a quiet partition may never send.
+   */
+  assigned(partition: string, at: LogPosition): void;
   /** How far the targets of all sinks of this process are with a partition (those that know it). A target that cannot be asked is left out, and reported. */
   positions(at: LogPosition): Promise<TargetPosition[]>;
   /** Makes all sinks that know the partition forget how far their targets are, durably. Resolves with the targets that did; rejects, after all were asked, when one could not. */
@@ -236,6 +243,8 @@ export interface SinkEvents {
   aborted?(parts: readonly Part[]): void;
   /** A source is at its bound: commit what is settled at once. */
   pressure?(): void;
+  /** A source begins to read this partition: if the target went back behind what it held of it, `rewind` finds that source now. */
+  assigned?(at: LogPosition): void;
   /** How far the target is with a partition; empty when it knows nothing of it. */
   positions?(at: LogPosition): Promise<TargetPosition[]> | TargetPosition[];
   /** Forget, durably, how far the target is: what comes again is to be written again. Resolves with the targets that did. */
@@ -260,10 +269,11 @@ export interface SinkHandle {
   /** The commit did not take place and will not in this form: parts are `parked` again and may be taken anew. */
   giveBack(runs: readonly Run[]): void;
   /**
-   * The target stands before what was delivered to it: the source is asked to read again. `delivery`: any that came of that partition, over or not.
-   * Once per reversal. What is open of the partition is aborted before this returns. False: its source is gone, or cannot go back.
+   * The target stands before what was delivered to it: the source that reads this partition is asked to read again (see Rewind), once per
+   * reversal. What is open of the partition is aborted before this returns. False: no open source reads it, or it cannot go
+   * back; then nothing happens, and the sink asks again when a source begins to.
    */
-  rewind(delivery: Delivery, to: bigint, from: bigint, reason: string): boolean;
+  rewind(at: LogPosition, to: bigint, from: bigint, reason: string): boolean;
   /** The commit is durable. Does not complete the parts: call `done` on each, after the results were sent. */
   committed(runs: readonly Run[]): void;
   /** Fails every part not yet done. */

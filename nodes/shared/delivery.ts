@@ -39,6 +39,8 @@ export interface HeldDelivery<C> {
   readonly delivery: Delivery<C>;
   /** Sends its messages, as NodeSource.send does, and lets go of it. Not for one that was aborted meanwhile. */
   send(messages: Outgoing): void;
+  /** Gives it up: it and all later ones of its partition fail, and the source is told as of any failure. */
+  fail(error: Error): void;
 }
 
 /** A source node's side of end-to-end delivery. */
@@ -57,6 +59,8 @@ export interface NodeSource<C> {
   stats(): SourceStats;
   /** Per partition with open deliveries: the oldest one, and the ids of the nodes that hold it (`nodeName` gives their names). Times are Unix ms. */
   openPartitions(): OpenPartition[];
+  /** Begins to read a partition of a log (a start, a rebalance): call it before the first batch. A sink whose table went back meanwhile answers with `rewind`. */
+  assigned(partition: string, at: LogPosition): void;
   /** How far the targets of all sinks of this process are with a partition: tables that `iceberg-out` nodes write to, for one. */
   positions(at: LogPosition): Promise<TargetPosition[]>;
   /** Makes all sinks forget, durably, how far their targets are with a partition, so that what is read again is written again. Resolves with the targets' names. Abort the partition first. */

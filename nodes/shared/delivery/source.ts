@@ -41,6 +41,7 @@ export class OpenSource<C> implements NodeSource<C> {
   get sending(): boolean { return this.started && !this.closed; }
   hasRoom(): boolean { return this.handle.hasRoom(); }
   stats(): SourceStats { return this.handle.stats(); }
+  assigned(partition: string, at: LogPosition): void { this.handle.assigned(partition, at); }
   positions(at: LogPosition): Promise<TargetPosition[]> { return this.handle.positions(at); }
   forget(at: LogPosition): Promise<string[]> { return this.handle.forget(at); }
 
@@ -62,7 +63,14 @@ export class OpenSource<C> implements NodeSource<C> {
 
   hold(spec: BatchSpec<C>): HeldDelivery<C> {
     const delivery = this.open(spec);
-    return { delivery, send: (messages) => { this.sendAs(delivery, messages, 0); } };
+    return {
+      delivery,
+      send: (messages) => { this.sendAs(delivery, messages, 0); },
+      fail: (error) => {
+        this.handle.fail(delivery, error);
+        this.handle.release(delivery);
+      },
+    };
   }
 
   send(spec: BatchSpec<C>, messages: Outgoing, output = 0): Delivery<C> {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { flaky, foreign, join, KINDS, passes, type Kind } from "./kinds";
 import { generator, SimSink, SimSource, World, type Row, type SimNode } from "./world";
 
-export type Disruption = { at: number; what: "redeploy-sink" | "redeploy-foreign" | "redeploy-source" | "crash" | "stop-start" };
+export type Disruption = { at: number; what: "redeploy-sink" | "redeploy-foreign" | "redeploy-source" | "crash" | "stop-start" | "revoke" | "rollback" };
 
 export const scenario = fc.record({
   seed: fc.integer(),
@@ -14,11 +14,13 @@ export const scenario = fc.record({
   layers: fc.array(fc.array(fc.constantFrom<Kind>(...KINDS), { minLength: 1, maxLength: 3 }), { maxLength: 3 }),
   bad: fc.array(fc.record({ how: fc.constantFrom("error", "throw", "never" as const), times: fc.integer({ min: 1, max: 3 }) }), { maxLength: 2 }),
   sinks: fc.integer({ min: 1, max: 3 }),
+  /** The first sink commits in transactions that carry the source's offsets: it goes last. */
+  last: fc.boolean(),
   giveBack: fc.constantFrom(0, 0.3),
   poison: fc.integer({ min: 0, max: 3 }),
   disruptions: fc.array(fc.record({
     at: fc.integer({ min: 1, max: 1500 }),
-    what: fc.constantFrom("redeploy-sink", "redeploy-foreign", "redeploy-source", "crash", "stop-start" as const),
+    what: fc.constantFrom("redeploy-sink", "redeploy-foreign", "redeploy-source", "crash", "stop-start", "revoke", "rollback" as const),
   }), { maxLength: 4 }),
 });
 export type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
@@ -30,6 +32,7 @@ export function play(s: Scenario, joinOf = 0, limit = 300_000) {
   let poison = s.poison;
   const sinks = Array.from({ length: s.sinks }, (_, i) => new SimSink(world, `k${i}`, {
     intervalMs: world.integer(20, 400), commitMs: 50, giveBack: s.giveBack, poison: () => poison > 0 && world.chance(0.1) && poison-- > 0,
+    last: s.last && i === 0 && joinOf === 0,
   }));
   const middle: { node: SimNode; kind: Kind }[] = [];
   let heads: SimNode[] = sinks.map((sink) => sink.node);
@@ -61,6 +64,14 @@ export function play(s: Scenario, joinOf = 0, limit = 300_000) {
   const start = (): void => { world.ledger.started(); for (const source of sources) source.start(); };
   const stopping = (): void => { world.ledger.stopping(); for (const source of sources) source.suspend(); };
   const disrupt = (what: Disruption["what"]): void => {
+    if (what === "revoke") {
+      sources[world.integer(0, sources.length - 1)]!.revoke(world.integer(0, s.partitions - 1));
+      return;
+    }
+    if (what === "rollback") {
+      sinks[world.integer(0, sinks.length - 1)]!.rollBack();
+      return;
+    }
     if (what === "crash") {
       world.loop.clear();
       world.boot();
@@ -98,7 +109,7 @@ export function play(s: Scenario, joinOf = 0, limit = 300_000) {
     world.loop.run(() => world.loop.now >= time, time);
     disrupt(what);
   }
-  world.loop.run(() => sources.every((source) => source.done), limit);
+  world.loop.run(() => sources.every((source) => source.done) && sinks.every((sink) => sink.lost.size === 0), limit);
   // What was sent and not needed any more must not do harm afterwards either.
   world.loop.run(() => false, world.loop.now + 1000);
   return { world, sources, sinks, paths };

@@ -17,6 +17,7 @@ function join(b: Bench, messages: readonly Message[], to: { id: string; type: st
   return out;
 }
 
+/** What `send` with an offset reads. */
 const at: LogPosition = { cluster: "c", group: "g", topic: "t", partition: 0 };
 
 describe("ledger: partitions that move", () => {
@@ -63,6 +64,16 @@ describe("ledger: partitions that move", () => {
       b.turn();
       assert.deepEqual(b.failed.map(({ partition, failed }) => [partition, failed]), [["c", c.delivery]]);
     });
+
+    it("takes along what the source opened in the tied partition before it heard of it: that would come out of order", () => {
+      const b = new Bench(), source = b.source(), sink = b.sink();
+      const a = b.send(source, [f], { partition: "a" }), c = b.send(source, [f], { partition: "c" });
+      parkAt(b, sink, join(b, [a.messages[0]!, c.messages[0]!], sink.node));
+      source.abort("a");
+      const since = b.send(source, [sink.node], { partition: "c" });
+      b.turn();
+      assert.deepEqual([b.failed.map(({ aborted }) => aborted), since.delivery.state], [[[c.delivery, since.delivery]], "aborted"]);
+    });
   });
 
   describe("going back", () => {
@@ -73,8 +84,7 @@ describe("ledger: partitions that move", () => {
       const open = b.send(source, [sink.node, other.node], { offset: 1 });
       const [mine, theirs] = [parkAt(b, sink, open.messages[0]!), parkAt(b, other, open.messages[1]!)];
       b.turn();
-      // The delivery that it knows of the partition may be over.
-      assert.equal(sink.rewind(first.delivery, 0n, 2n, "db.t was rolled back"), true);
+      assert.equal(sink.rewind(at, 0n, 2n, "db.t was rolled back"), true);
       assert.deepEqual([mine.state, theirs.state], ["dropped", "dropped"], "at once: nothing of it may be committed any more");
       b.turn();
       assert.deepEqual(b.rewinds, [{ partition: "0", to: 0n, from: 2n, reason: "db.t was rolled back", node: "sink" }]);
@@ -82,24 +92,46 @@ describe("ledger: partitions that move", () => {
       assert.equal(b.send(source, [sink.node]).delivery.epoch, 1);
     });
 
-    it("finds the source that a deploy put in the place of the one that sent it", () => {
+    it("finds the source that reads the partition now: not one that was closed, nor one that reads another cluster, group or topic", () => {
       const b = new Bench(), before = b.source(), sink = b.sink();
-      const { delivery } = b.send(before, [sink.node]);
+      b.send(before, [sink.node], { offset: 0 });
       before.close();
       b.turn();
-      assert.equal(sink.rewind(delivery, 0n, 1n, "x"), false, "there is none");
-      b.source();
-      assert.equal(sink.rewind(delivery, 0n, 1n, "x"), true);
+      assert.equal(sink.rewind(at, 0n, 1n, "x"), false, "there is none");
+      const now = b.source();
+      assert.equal(sink.rewind(at, 0n, 1n, "x"), false, "it has sent nothing of it yet");
+      b.send(now, [sink.node], { offset: 1 });
+      for (const other of [{ cluster: "other" }, { group: "other" }, { topic: "other" }, { partition: 1 }]) assert.equal(sink.rewind({ ...at, ...other }, 0n, 1n, "x"), false);
+      assert.equal(sink.rewind(at, 0n, 1n, "x"), true);
       b.turn();
+      assert.equal(b.rewinds.length, 1);
+    });
+
+    it("finds a source that says what it reads before it has sent anything: a quiet partition may never send", () => {
+      const b = new Bench(), asked: LogPosition[] = [];
+      const sink = b.sink("sink", { assigned: (position) => { asked.push(position); sink.rewind(position, 3n, 9n, "x"); } });
+      b.source().assigned("p0", at);
+      b.turn();
+      b.turn();
+      assert.deepEqual(asked, [at]);
+      assert.deepEqual(b.rewinds.map(({ partition, to }) => [partition, to]), [["p0", 3n]]);
+    });
+
+    it("aborts what the source opened between the wish and its hearing of it", () => {
+      const b = new Bench(), source = b.source(), sink = b.sink();
+      b.send(source, [sink.node], { offset: 5 });
+      sink.rewind(at, 0n, 5n, "x");
+      const { delivery } = b.send(source, [sink.node], { offset: 6 });
+      b.turn();
+      assert.equal(delivery.state, "aborted");
       assert.equal(b.rewinds.length, 1);
     });
 
     it("leaves a source alone that cannot go back", () => {
       const b = new Bench(), sink = b.sink();
       const source = b.ledger.openSource<string>("csv", { maxInFlight: 9, maxInFlightBytes: 9, deliveryTimeoutMs: 0, caughtIsDone: false }, { delivered: () => undefined, failed: () => undefined });
-      const { delivery, messages: [m] } = b.send(source, [sink.node]);
-      const part = parkAt(b, sink, m!);
-      assert.equal(sink.rewind(delivery, 0n, 1n, "x"), false);
+      const part = parkAt(b, sink, b.send(source, [sink.node], { offset: 0 }).messages[0]!);
+      assert.equal(sink.rewind(at, 0n, 1n, "x"), false);
       b.turn();
       assert.equal(part.state, "parked");
     });
@@ -147,24 +179,34 @@ describe("ledger: partitions that move", () => {
       const failing = parkAt(b, sink, b.send(source, [sink.node]).messages[0]!);
       failing.fail(new Error("no"));
       b.turn();
+      b.receive(sent[2]!.messages[1]!, g);
       b.ledger.completed(sent[2]!.messages[1]!, g);
       parkAt(b, sink, b.send(source, [sink.node]).messages[0]!);
       b.turn();
-      assert.deepEqual(sink.take({ last: true })[0]!.deliveries.map((d) => d.epoch), [0, 0]);
+      assert.deepEqual(sink.take({ last: true }).map(({ deliveries }) => deliveries.map((d) => d.epoch)), [[0, 0, 0]], "one transaction at a time, none of two epochs");
+    });
+
+    it("takes nothing of a delivery that has failed, before that is judged", () => {
+      const b = new Bench(), source = b.source(), sink = b.sink();
+      const { delivery, messages: [m] } = b.send(source, [sink.node]);
+      parkAt(b, sink, m!);
+      b.turn();
+      source.fail(delivery, new Error("no"));
+      assert.deepEqual(sink.take({ last: true }), []);
     });
 
     it("goes on from the oldest delivery not delivered: one that it has committed and somebody else still holds keeps it waiting", () => {
       const b = new Bench(), source = b.source(), sink = b.sink();
-      const one = b.send(source, [sink.node, g]);
-      const part = parkAt(b, sink, one.messages[0]!);
+      const other = b.sink("other");
+      const one = b.send(source, [sink.node, other.node]);
+      const part = parkAt(b, sink, one.messages[0]!), theirs = parkAt(b, other, one.messages[1]!);
       b.turn();
       sink.committed(sink.take());
       part.done();
       parkAt(b, sink, b.send(source, [sink.node]).messages[0]!);
       b.turn();
       assert.deepEqual(sink.take({ last: true }), []);
-      b.receive(one.messages[1]!, g);
-      b.ledger.completed(one.messages[1]!, g);
+      theirs.done();
       b.turn();
       assert.equal(sink.take({ last: true }).length, 1);
     });

@@ -1,4 +1,5 @@
 import { Ledger, type LedgerSink, type LedgerSource, type Message, type NodeRef, type Unprotected } from "../../../lib/delivery/ledger";
+import { isTiedAcross } from "../../../lib/delivery/runs";
 import type { Delivery, Failure, Part, Run } from "../../../lib/delivery/types";
 
 /** Small seeded generator (mulberry32): the same seed gives the same world. */
@@ -143,6 +144,7 @@ export class SimSource {
   readonly failures: Failure<number>[] = [];
   readonly heldUp: (string | undefined)[] = [];
   readonly problems: string[] = [];
+  rewinds = 0;
   private next: number[];
   private readonly cuts = new Map<number, number>();
   private readonly waiting = new Set<number>();
@@ -173,7 +175,27 @@ export class SimSource {
       failed: (failure) => { this.failed(failure); },
       room: () => { this.pump(); },
       heldUp: (holdUp) => { this.heldUp.push(holdUp?.node); },
+      rewind: ({ partition, to }) => {
+        this.rewinds++;
+        this.goBack(Number(partition), Math.min(Number(to), this.committed[Number(partition)]!));
+      },
     });
+    for (let partition = 0; partition < this.options.partitions; partition++) {
+      this.handle.assigned(String(partition), { cluster: "c", group: "g", topic: this.id, partition });
+    }
+  }
+
+  /** A rebalance took the partition and gave it back: what is open of it is over, reading goes on after what was delivered. */
+  revoke(partition: number): void {
+    this.handle.abort(String(partition));
+    this.goBack(partition, this.committed[partition]!);
+  }
+
+  private goBack(partition: number, to: number): void {
+    this.committed[partition] = to;
+    this.next[partition] = to;
+    this.cuts.delete(partition);
+    this.pump();
   }
 
   close(): void { this.running = false; this.handle.close(); }
@@ -224,8 +246,15 @@ export class SimSource {
 
 /** A table with watermarks that survives everything, and the sink that writes it. */
 export class SimSink {
-  readonly rows: string[] = [];
-  readonly watermarks = new Map<string, number>();
+  rows: string[] = [];
+  watermarks = new Map<string, number>();
+  /** The table after each commit, for a rollback. */
+  private versions: { rows: string[]; watermarks: Map<string, number> }[] = [{ rows: [], watermarks: new Map() }];
+  /** Kept by the table: where it stands since a rollback, until those rows are written again. */
+  readonly lost = new Map<string, { to: number; from: number }>();
+  /** Of this process: reversals that the source was told of. */
+  private rollbacks = 0;
+  private readonly asked = new Map<string, number>();
   readonly node: SimNode;
   readonly parked = new Map<Part, Row[]>();
   unprotectedRows = 0;
@@ -236,7 +265,7 @@ export class SimSink {
   private loose: Part[] = [];
   private generation = 0;
 
-  constructor(private readonly world: World, readonly id: string, private readonly options: { intervalMs: number; commitMs: number; giveBack?: number; poison?: () => boolean; onPressure?: boolean; results?: boolean }) {
+  constructor(private readonly world: World, readonly id: string, private readonly options: { intervalMs: number; commitMs: number; giveBack?: number; poison?: () => boolean; onPressure?: boolean; results?: boolean; last?: boolean }) {
     this.node = world.node(id, (message, _send, done) => { this.input(message, done); }, { type: "sink" });
     this.open();
   }
@@ -246,17 +275,21 @@ export class SimSink {
     this.committing = false;
     this.loose = [];
     this.parked.clear();
+    this.asked.clear();
     this.handle = this.world.ledger.openSink(this.id, {
       aborted: (parts) => { for (const part of parts) this.parked.delete(part); },
       pressure: () => { this.pressures++; if (this.options.onPressure !== false) this.commit(); },
+      settled: () => { if (this.options.last) this.commit(); },
+      assigned: () => { this.asked.clear(); this.sendBack(); },
     });
-    const tick = (): void => { if (generation !== this.generation) return; this.commit(); this.world.loop.at(this.options.intervalMs, tick); };
+    const tick = (): void => { if (generation !== this.generation) return; this.sendBack(); this.commit(); this.world.loop.at(this.options.intervalMs, tick); };
     if (this.options.intervalMs > 0) this.world.loop.at(this.options.intervalMs, tick);
   }
 
   /** A deploy or stop: what is settled is committed, the rest fails. */
   close(): void {
     this.generation++;
+    this.sendBack();
     this.finish(this.handle, this.takeCurrent(this.handle), this.loose);
     this.handle.close();
   }
@@ -264,6 +297,9 @@ export class SimSink {
   private input(message: Rows, done: (error?: Error) => void): void {
     const part = this.handle.accept(message, done);
     if (part.state === "dropped") return;
+    this.sendBack();
+    if (part.state !== "held") return;
+    if (this.options.last && isTiedAcross(part)) { part.fail(new Error("tied across partitions")); return; }
     const below = part.deliveries.map((d) => Number(d.lineage!.nextOffset) <= this.watermark(d));
     if (part.deliveries.length > 0 && below.every(Boolean)) { this.duplicates += message.payload.length; part.park(); part.done(); return; }
     if (this.straddles(part.deliveries)) { part.fail(new Error("straddles"), { cutAt: BigInt(this.watermark(part.deliveries[0]!)) }); return; }
@@ -273,12 +309,41 @@ export class SimSink {
     part.park();
   }
 
-  private watermark(delivery: Delivery): number { return this.watermarks.get(`${delivery.source}/${delivery.partition}`) ?? 0; }
+  private watermark(delivery: Delivery): number { return this.watermarks.get(keyOf(delivery)) ?? 0; }
+
+  /** Somebody rolls the table back by some versions. */
+  rollBack(): void {
+    this.rollbacks++;
+    const version = this.versions[this.world.integer(0, this.versions.length - 1)]!;
+    for (const [key, from] of this.watermarks) {
+      const to = version.watermarks.get(key) ?? 0;
+      if (to < from) this.lost.set(key, { to: Math.min(to, this.lost.get(key)?.to ?? Infinity), from });
+    }
+    this.rows = [...version.rows];
+    this.watermarks = new Map(version.watermarks);
+    this.versions = this.versions.slice(0, this.versions.indexOf(version) + 1);
+  }
+
+  /** Asks the sources for what a rollback took away: once per reversal and process. */
+  private sendBack(): void {
+    for (const [key, { to, from }] of this.lost) {
+      if (this.asked.get(key) === to) continue;
+      const [topic, partition] = key.split("/") as [string, string];
+      const at = { cluster: "c", group: "g", topic, partition: Number(partition) };
+      if (this.handle.rewind(at, BigInt(to), BigInt(from), "rolled back")) this.asked.set(key, to);
+    }
+  }
 
   commit(): void {
     if (this.committing) return;
-    const handle = this.handle, generation = this.generation;
+    const handle = this.handle, generation = this.generation, rollbacks = this.rollbacks;
+    this.sendBack();
     const runs = this.takeCurrent(handle);
+    if (this.options.last) {
+      for (const delivery of runs.flatMap((run) => run.deliveries)) {
+        for (const { node } of handle.blockers(delivery)) this.world.errors.push(`${this.id} goes last with ${delivery.token}, but ${node} has parts of it`);
+      }
+    }
     if (runs.length === 0 && this.loose.length === 0) return;
     this.committing = true;
     const loose = this.loose;
@@ -288,6 +353,8 @@ export class SimSink {
     this.world.loop.at(this.world.integer(0, this.options.commitMs), () => {
       if (generation !== this.generation) return;
       this.committing = false;
+      // Somebody was first: the next attempt looks at the table as it is now.
+      if (rollbacks !== this.rollbacks) { handle.giveBack(runs); this.loose.push(...loose); this.commit(); return; }
       if (this.world.chance(this.options.giveBack ?? 0)) { handle.giveBack(runs); this.loose.push(...loose); return; }
       this.finish(handle, runs, loose, content);
       this.commit();
@@ -299,7 +366,7 @@ export class SimSink {
    * looked at again. What is wholly below it is done; a batch that straddles it is read again from the cut.
    */
   private takeCurrent(handle: LedgerSink): Run[] {
-    const runs = handle.take();
+    const runs = handle.take(this.options.last ? { last: true } : {});
     const straddling = [...new Set(runs.flatMap((run) => run.parts))].filter((part) => this.straddles(part.deliveries));
     if (straddling.length > 0) {
       handle.giveBack(runs);
@@ -319,9 +386,12 @@ export class SimSink {
   private finish(handle: LedgerSink, runs: Run[], loose: Part[], content = new Map([...new Set(runs.flatMap((run) => run.parts)), ...loose].map((part) => [part, this.parked.get(part) ?? []]))): void {
     for (const rows of content.values()) this.rows.push(...rows.map((row) => row.id));
     for (const run of runs) {
-      const key = `${run.source}/${run.partition}`;
+      const key = keyOf(run);
       this.watermarks.set(key, Math.max(this.watermarks.get(key) ?? 0, Number(run.lineage!.nextOffset)));
+      this.lost.delete(key);
+      this.asked.delete(key);
     }
+    this.versions.push({ rows: [...this.rows], watermarks: new Map(this.watermarks) });
     handle.committed(runs);
     for (const part of content.keys()) { this.parked.delete(part); part.done(); }
   }
@@ -332,3 +402,5 @@ export class SimSink {
     return counts;
   }
 }
+
+const keyOf = ({ source, partition }: { source: string; partition: string }): string => `${source}/${partition}`;
