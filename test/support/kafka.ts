@@ -214,8 +214,12 @@ export async function consumeAll(brokers: string, topic: string, options: { isol
 export const valuesOf = async (brokers: string, topic: string): Promise<(string | null)[]> => (await consumeAll(brokers, topic)).map((record) => record.value);
 
 /** Kafka's own console producer: a line a record. Starting its JVM takes a second. */
-export async function consoleProducer(brokers: string, topic: string, lines: readonly string[], options: { compression?: "none" | "gzip" | "snappy" | "lz4" | "zstd"; properties?: Readonly<Record<string, string>> } = {}): Promise<void> {
-  const properties = Object.entries(options.properties ?? {}).flatMap(([key, value]) => ["--command-property", `${key}=${value}`]);
+export async function consoleProducer(brokers: string, topic: string, lines: readonly string[], options: { compression?: "none" | "gzip" | "snappy" | "lz4" | "zstd"; properties?: Readonly<Record<string, string>>; reader?: Readonly<Record<string, string>> } = {}): Promise<void> {
+  const properties = [
+    ...Object.entries(options.properties ?? {}).flatMap(([key, value]) => ["--command-property", `${key}=${value}`]),
+    // How lines are read: parse.key, parse.headers ...
+    ...Object.entries(options.reader ?? {}).flatMap(([key, value]) => ["--reader-property", `${key}=${value}`]),
+  ];
   await server.kafkaTool("org.apache.kafka.tools.ConsoleProducer", ["--bootstrap-server", brokers, "--topic", topic, "--compression-codec", options.compression ?? "none", ...properties], { stdin: lines.map((line) => `${line}\n`).join("") });
 }
 
