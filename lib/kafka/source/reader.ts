@@ -1,0 +1,481 @@
+import type { FailurePolicy } from "../../delivery/policy";
+import type { BatchSpec, Delivery, Failure, LogView } from "../../delivery/types";
+import { TicklakeError } from "../../errors";
+import type { KafkaConsumer, RecordSet, TopicPartition } from "../types";
+import { isTopicReplaced, TakingApart, type ApartHost } from "./apart";
+import { RecordBuffer, type RecordBatchSlice } from "./buffer";
+import type { KafkaInConfig } from "./config";
+import type { BatchContext, BatchPlace, DeadLetter, HeldBatch, OutgoingBatch, SourceClock, SourceNews, SourcePort } from "./contract";
+import { decodeBatch, plainOffset, rawRecord, type Undecodable } from "./decode";
+
+/** What a reader needs of its source. */
+export interface ReaderHost {
+  readonly config: KafkaInConfig;
+  readonly clock: SourceClock;
+  readonly port: SourcePort;
+  readonly policy: FailurePolicy;
+  readonly maxAttempts: number;
+  readonly consumer: KafkaConsumer;
+  readonly news: SourceNews;
+  readonly cluster: string;
+  logOf(at: TopicPartition): LogView;
+  nodeName(id: string): string;
+  /** Something can be sent, or will be in a while. */
+  wake(): void;
+  /** `toCommit` has changed. */
+  commit(): void;
+  /** A record cannot be decoded and nobody takes it on output 2. */
+  undecodable(at: TopicPartition, reject: Undecodable): void;
+  /** Whether other partitions fail too while nothing at all gets through since then. */
+  isOutageSince(time: number, reader: PartitionReader): boolean;
+  sent(records: number): void;
+  deadLettered(count: number): void;
+}
+
+/**
+ * `starting`: where to begin is being found out. `backing-off`: a delivery failed, it is read again soon. `isolating`: looking for the record that fails.
+ * `stopped`: given up until somebody resumes or seeks. `damaged`: the log cannot be decoded here; tried again.
+ */
+export type ReaderState = "starting" | "reading" | "backing-off" | "isolating" | "stopped" | "damaged";
+
+type Hold = "user" | "buffer" | "total" | "backoff" | "stopped" | "moving";
+
+/** How many records may fail alone before the first look is called an outage; doubled from look to look. */
+const FIRST_PATIENCE = 8;
+const DAMAGED_RETRY_MS = 30_000;
+
+/** One assigned partition: what was fetched of it, where it stands, and what happens when its deliveries fail. */
+export class PartitionReader implements TopicPartition, ApartHost {
+  readonly topic: string;
+  readonly partition: number;
+  /** As partitions are called in the ledger. */
+  readonly key: string;
+  readonly buffer = new RecordBuffer();
+  state: ReaderState = "starting";
+  /** Counts seeks: what comes of an older one is not ours any more. */
+  session = 0;
+  /** Where the next batch begins; everything below was sent. */
+  position = 0n;
+  /** Everything below was delivered. */
+  delivered = 0n;
+  committed: bigint | undefined;
+  /** What is to be committed; undefined when nothing is. */
+  toCommit: bigint | undefined;
+  /** End of the log, as far as known. */
+  end: bigint | undefined;
+  /** Deliveries under way. */
+  open = 0;
+  /** A commit is under way that must not be overtaken. */
+  commitHold = false;
+  error: TicklakeError | undefined;
+  /** Attempts of what fails now; 0 when nothing does. */
+  attempts = 0;
+  /** When reading goes on (Unix ms). */
+  retryAt: number | undefined;
+  failingSince: number | undefined;
+  lastDeliveredAt = -Infinity;
+  userPaused = false;
+  private lastSentAt = -Infinity;
+  private bufferedSince = 0;
+  private readonly holds = new Set<Hold>();
+  private cancelTimer: (() => void) | undefined;
+  /** A sink has everything below already: the next batch ends here. */
+  private cutAt: bigint | undefined;
+  /** The batch up to here is to be taken apart. */
+  private isolateUntil: bigint | undefined;
+  private apart: TakingApart | undefined;
+  private apartAttempts = 0;
+  /** What fails ends here: when it is delivered, attempts count from 0 again. */
+  private failedUntil: bigint | undefined;
+  private damages = 0;
+  private damagedMeanwhile = false;
+  private readonly high: number;
+
+  constructor(private readonly host: ReaderHost, at: TopicPartition) {
+    this.topic = at.topic;
+    this.partition = at.partition;
+    this.key = `${at.topic}/${at.partition}`;
+    this.high = Math.max(2 * host.config.maxBytes, 1_048_576);
+  }
+
+  get at(): TopicPartition { return { topic: this.topic, partition: this.partition }; }
+
+  // ---- where it reads ------------------------------------------------------------------------------------------
+
+  /** Begins at an offset that is committed. */
+  begin(offset: bigint): void {
+    this.committed = offset;
+    this.delivered = offset;
+    this.state = "reading";
+    this.readFrom(offset);
+  }
+
+  /** Somebody seeks, or a target went back: what is open is given up, and reading goes on there. */
+  moveTo(offset: bigint): void {
+    this.giveUp();
+    this.host.policy.reset(this.key);
+    this.failedUntil = this.failingSince = undefined;
+    this.attempts = 0;
+    this.resetTo(offset);
+  }
+
+  /** The partition is not ours any more, or is about to be read elsewhere: what is open is aborted. */
+  giveUp(): void {
+    this.session++;
+    this.open = 0;
+    this.clearWork(undefined);
+    this.host.port.abort(this.key);
+  }
+
+  private resetTo(offset: bigint): void {
+    this.state = "reading";
+    this.error = undefined;
+    this.release("stopped");
+    this.release("backoff");
+    this.delivered = offset;
+    this.setCommit(offset);
+    this.readFrom(offset);
+  }
+
+  private readFrom(offset: bigint): void {
+    this.buffer.clear();
+    this.position = offset;
+    this.release("buffer");
+    this.release("total");
+    this.host.consumer.seek({ ...this.at, offset });
+    this.host.wake();
+  }
+
+  /** `aborted`: what is open no more; undefined: nothing is. */
+  private clearWork(aborted: readonly Delivery<BatchContext>[] | undefined): void {
+    this.cancelTimer?.();
+    this.cancelTimer = undefined;
+    this.retryAt = undefined;
+    if (aborted) this.apart?.end(aborted);
+    else this.apart?.forget();
+    this.apart = undefined;
+    this.isolateUntil = undefined;
+    this.cutAt = undefined;
+    this.damages = 0;
+    this.buffer.clear();
+  }
+
+  suspend(reason: Hold): void {
+    this.holds.add(reason);
+    if (this.holds.size === 1) this.host.consumer.pause([this.at]);
+  }
+
+  release(reason: Hold): void {
+    if (!this.holds.delete(reason)) return;
+    if (this.holds.size === 0) this.host.consumer.resume([this.at]);
+    this.host.wake();
+  }
+
+  pause(paused: boolean): void {
+    this.userPaused = paused;
+    if (paused) this.suspend("user");
+    else this.release("user");
+  }
+
+  /** Goes on after `stopped`, or tries what is damaged at once. */
+  resume(): void {
+    if (this.state === "damaged") { this.retryDamaged(); return; }
+    if (this.state !== "stopped") return;
+    this.host.policy.reset(this.key);
+    this.attempts = 0;
+    this.state = "reading";
+    this.error = undefined;
+    this.readFrom(this.position);
+    this.release("stopped");
+  }
+
+  // ---- what the consumer brings --------------------------------------------------------------------------------
+
+  records(set: RecordSet): void {
+    if (this.state === "starting") return;
+    this.recovered();
+    if (this.buffer.records === 0) this.bufferedSince = this.host.clock.now();
+    this.buffer.push(set);
+    if (this.buffer.bytes >= this.high) this.suspend("buffer");
+    this.host.wake();
+  }
+
+  /** Reading went on over control records and gaps. */
+  advanced(offset: bigint): void {
+    if (this.state === "starting") return;
+    this.recovered();
+    this.buffer.advance(offset);
+    this.passGap();
+    this.host.wake();
+  }
+
+  ended(offset: bigint): void {
+    this.end = offset;
+    this.host.wake();
+  }
+
+  /** The position is not in the log. */
+  outOfRange(at: bigint, log: { readonly earliest: bigint; readonly end: bigint }): void {
+    this.end = log.end;
+    const { groupId } = this.host.config;
+    if (at < log.earliest) {
+      const count = log.earliest - at;
+      this.host.news.error(new TicklakeError("KAFKA_OFFSETS_LOST",
+        `${this.key}: offsets ${at} to ${log.earliest - 1n} (${count}) are no longer retained and were not read by group ${groupId}: they are lost. Reading goes on at ${log.earliest}. Keep records longer (retention.ms, retention.bytes), or read faster.`,
+        { details: { topic: this.topic, partition: this.partition, from: String(at), to: String(log.earliest) } }));
+      this.buffer.advance(log.earliest);
+      this.host.consumer.seek({ ...this.at, offset: log.earliest });
+      if (this.buffer.records === 0) this.position = log.earliest;
+      this.passGap();
+      return;
+    }
+    this.host.news.error(new TicklakeError("KAFKA_OFFSETS_LOST",
+      `${this.key}: group ${groupId} stands at offset ${at}, but the log ends at ${log.end}: the topic was made anew, or the cluster has lost records. Reading goes on at the earliest record, ${log.earliest}.`,
+      { details: { topic: this.topic, partition: this.partition, from: String(at), to: String(log.earliest) } }));
+    this.moveTo(log.earliest);
+  }
+
+  /** A batch of the log cannot be decoded. It is tried again: a damage on the way heals, one on disk does not. */
+  damaged(at: bigint, error: Error): void {
+    if (this.state === "stopped" || this.state === "starting") return;
+    if (this.state === "backing-off") {
+      this.damagedMeanwhile = true;
+      return;
+    }
+    this.state = "damaged";
+    this.error = error instanceof TicklakeError ? error : new TicklakeError("KAFKA_RECORD_DAMAGED", error.message, { cause: error });
+    if (this.damages === 0) {
+      this.host.news.error(new TicklakeError(this.error.code, `${this.key}: ${this.error.message} The partition stands at offset ${at} and is tried again; seek beyond it to go on without these records.`, { cause: error }));
+    }
+    const wait = Math.min(DAMAGED_RETRY_MS, 1000 * 2 ** this.damages++);
+    this.after(wait, () => this.retryDamaged());
+    this.host.news.changed();
+  }
+
+  private retryDamaged(): void {
+    this.damagedMeanwhile = false;
+    this.cancelTimer?.();
+    this.host.consumer.seek({ ...this.at, offset: this.buffer.end ?? this.position });
+  }
+
+  private recovered(): void {
+    if (this.state !== "damaged") return;
+    this.cancelTimer?.();
+    this.retryAt = undefined;
+    this.damages = 0;
+    this.error = undefined;
+    this.state = "reading";
+  }
+
+  // ---- sending -------------------------------------------------------------------------------------------------
+
+  /** In how many ms something is to be sent: 0 = now, Infinity = not by time alone. */
+  dueIn(now: number): number {
+    if (this.commitHold || this.holds.has("user") || this.holds.has("moving") || this.holds.has("backoff")) return Infinity;
+    if (this.apart) return this.apart.waits ? Infinity : 0;
+    if (this.buffer.records === 0 || (this.state !== "reading" && this.state !== "isolating" && this.state !== "damaged")) return Infinity;
+    const { maxWaitMs } = this.host.config;
+    if (this.state === "isolating") {
+      if (this.buffer.isFull(this.limits()) || this.buffer.end! >= this.isolateUntil!) return 0;
+      return Math.max(0, this.bufferedSince + Math.max(maxWaitMs, 500) - now);
+    }
+    if (this.buffer.isFull(this.limits())) return 0;
+    const atEnd = this.end !== undefined && this.buffer.end! >= this.end;
+    // More is on its way, so it is waited for. At the end of the log a slow feed is not held back as long as nothing is under
+    // way; else there is one message per maxWaitMs, however slow the sinks are.
+    if (!atEnd) return Math.max(0, this.bufferedSince + maxWaitMs - now);
+    return this.open === 0 ? 0 : Math.max(0, this.lastSentAt + maxWaitMs - now);
+  }
+
+  /** Sends the next batch, or the next part of one that is taken apart. */
+  sendNext(): void {
+    if (this.apart) { this.step(this.apart); return; }
+    const batch = this.buffer.take(this.limits());
+    if (!batch) return;
+    this.position = batch.nextOffset;
+    if (this.buffer.bytes < this.high / 2) this.release("buffer");
+    this.bufferedSince = this.host.clock.now();
+    if (this.state !== "isolating") {
+      this.cutAt = undefined;
+      this.deliver(batch);
+      return;
+    }
+    const looks = Math.max(0, this.attempts - this.host.maxAttempts);
+    this.apartAttempts = this.attempts;
+    this.apart = new TakingApart(this, batch, FIRST_PATIENCE * 2 ** Math.min(looks, 20));
+    this.step(this.apart);
+  }
+
+  private step(apart: TakingApart): void {
+    if (!apart.step()) return;
+    this.apart = undefined;
+    this.isolateUntil = undefined;
+    this.state = "reading";
+    this.error = undefined;
+    this.host.news.changed();
+    this.host.wake();
+  }
+
+  private limits() { return { maxRecords: this.host.config.maxRecords, maxBytes: this.host.config.maxBytes, cutAt: this.cutAt }; }
+
+  deliver(batch: RecordBatchSlice): Delivery<BatchContext> {
+    const { records, rejects } = decodeBatch(batch.sets, this.host.config.format);
+    const wired = this.host.port.deadLettersWired;
+    if (!wired) for (const reject of rejects) this.host.undecodable(this, reject);
+    const outgoing: OutgoingBatch = {
+      ...(records.length > 0 && { records }), place: this.place(batch),
+      deadLetters: wired ? rejects.map((reject) => this.letter(reject.set, reject.index, reject.reason, 0)) : [],
+    };
+    this.open++;
+    this.lastSentAt = this.host.clock.now();
+    this.host.sent(batch.count);
+    if (outgoing.deadLetters.length > 0) this.host.deadLettered(outgoing.deadLetters.length);
+    return this.host.port.send(this.spec(batch), outgoing);
+  }
+
+  private spec(batch: RecordBatchSlice): BatchSpec<BatchContext> {
+    const { firstOffset, lastOffset, lastTimestamp, nextOffset } = batch;
+    return {
+      partition: this.key, records: batch.count, bytes: batch.bytes,
+      lineage: {
+        cluster: this.host.cluster, group: this.host.config.groupId, topic: this.topic, partition: this.partition,
+        firstOffset, lastOffset, lastTimestamp, nextOffset, log: this.host.logOf(this),
+      },
+      context: { reader: this, session: this.session, firstOffset, nextOffset },
+    };
+  }
+
+  private place(batch: RecordBatchSlice): BatchPlace {
+    return { groupId: this.host.config.groupId, topic: this.topic, partition: this.partition, firstOffset: plainOffset(batch.firstOffset), lastOffset: plainOffset(batch.lastOffset) };
+  }
+
+  private letter(set: RecordSet, index: number, reason: string, attempts: number, node?: string): DeadLetter {
+    return { record: rawRecord(set, index, this.host.config.format), topic: this.topic, partition: this.partition, reason, attempts, ...(node !== undefined && { node }) };
+  }
+
+  // ---- outcomes ------------------------------------------------------------------------------------------------
+
+  deliveredOne(delivery: Delivery<BatchContext>): void {
+    const { session, nextOffset } = delivery.context;
+    if (session !== this.session) return;
+    this.open--;
+    this.delivered = nextOffset;
+    this.lastDeliveredAt = this.host.clock.now();
+    if (this.failedUntil !== undefined && nextOffset >= this.failedUntil) {
+      this.host.policy.reset(this.key);
+      this.failedUntil = this.failingSince = undefined;
+      this.attempts = 0;
+      if (this.state === "reading") this.error = undefined;
+    }
+    this.setCommit(nextOffset);
+    this.passGap();
+    this.apart?.delivered(delivery);
+    this.host.wake();
+  }
+
+  /** With nothing under way, gaps behind the last record are delivered as well. */
+  private passGap(): void {
+    const { end } = this.buffer;
+    if (this.open > 0 || this.buffer.records > 0 || this.apart || end === undefined || end <= this.delivered || this.state !== "reading") return;
+    this.position = this.delivered = end;
+    this.setCommit(end);
+  }
+
+  private setCommit(offset: bigint): void {
+    this.toCommit = offset === this.committed ? undefined : offset;
+    if (this.toCommit !== undefined) this.host.commit();
+  }
+
+  failed(failure: Failure<BatchContext>): void {
+    const first = failure.aborted[0]!;
+    if (first.context.session !== this.session) return;
+    this.open -= failure.aborted.length;
+    if (!this.apart?.failed(failure)) this.retreat(failure);
+    this.host.news.changed();
+  }
+
+  /** Goes back to the first record that is not under way any more, after a pause; or stops. */
+  private retreat(failure: Failure<BatchContext>): void {
+    const { error, cutAt } = failure;
+    const first = failure.aborted[0]!.context;
+    if (this.state === "stopped") {
+      if (first.firstOffset < this.position) this.position = first.firstOffset;
+      return;
+    }
+    const decision = this.host.policy.failed(failure);
+    const counts = decision.attempts > this.attempts;
+    this.clearWork(failure.aborted);
+    this.attempts = decision.attempts;
+    if (counts) {
+      this.failedUntil = failure.failed.context.nextOffset;
+      this.failingSince ??= this.host.clock.now();
+    }
+    if (isTopicReplaced(error)) { this.halt(first.firstOffset, error, error.message); return; }
+    if (decision.action === "stop") {
+      this.halt(first.firstOffset, error, `Stopped ${this.key} at offset ${first.firstOffset} after ${decision.attempts} failed deliveries: ${error.message} Send "resume" to go on.`);
+      return;
+    }
+    this.cutAt = cutAt;
+    const isolate = decision.isolate && cutAt === undefined;
+    if (isolate) this.isolateUntil = first.nextOffset;
+    this.error = counts ? asFailure(error) : this.error;
+    if (counts && isPowerOfTwo(decision.attempts)) {
+      const where = failure.node === undefined ? "" : ` in ${this.host.nodeName(failure.node)}`;
+      this.host.news.warn(`${this.key}: the delivery of offset ${first.firstOffset} on failed${where} (attempt ${decision.attempts}): ${error.message} ${isolate ? "It is taken apart to find the records that fail" : "It is read again"} in ${(decision.delayMs / 1000).toFixed(1)} s.`);
+    }
+    const goOn = (): void => {
+      this.state = isolate ? "isolating" : "reading";
+      if (this.damagedMeanwhile) this.retryDamaged();
+      this.release("backoff");
+      this.host.wake();
+    };
+    this.state = "backing-off";
+    if (decision.delayMs > 0) this.suspend("backoff");
+    this.readFrom(first.firstOffset);
+    if (decision.delayMs > 0) this.after(decision.delayMs, goOn);
+    else goOn();
+  }
+
+  private halt(position: bigint, error: Error, message: string): void {
+    this.state = "stopped";
+    this.position = position;
+    this.buffer.clear();
+    this.error = new TicklakeError(error instanceof TicklakeError ? error.code : "DELIVERY_FAILED", message, { cause: error });
+    this.suspend("stopped");
+    this.host.news.error(this.error);
+  }
+
+  // ---- taking a batch apart ------------------------------------------------------------------------------------
+
+  get clock(): SourceClock { return this.host.clock; }
+  get sending(): boolean { return this.host.port.sending; }
+  /** For status and panel. */
+  get isolating(): boolean { return this.apart !== undefined; }
+
+  hold(record: RecordBatchSlice): HeldBatch {
+    this.open++;
+    return this.host.port.hold(this.spec(record));
+  }
+
+  deadLetter(held: HeldBatch, record: RecordBatchSlice, reason: Error, node: string | undefined): void {
+    held.send({ place: this.place(record), deadLetters: [this.letter(record.sets[0]!, 0, reason.message, this.apartAttempts, node)] });
+    this.host.deadLettered(1);
+  }
+
+  press(): void { this.host.port.press(); }
+  wake(): void { this.host.wake(); }
+  isOutage(): boolean { return this.host.isOutageSince(this.failingSince ?? 0, this); }
+
+  private after(ms: number, then: () => void): void {
+    this.cancelTimer?.();
+    this.retryAt = this.host.clock.now() + ms;
+    this.cancelTimer = this.host.clock.after(ms, () => {
+      this.cancelTimer = this.retryAt = undefined;
+      then();
+    });
+  }
+}
+
+function asFailure(error: Error): TicklakeError { return error instanceof TicklakeError ? error : new TicklakeError("DELIVERY_FAILED", error.message, { cause: error }); }
+
+function isPowerOfTwo(n: number): boolean { return (n & (n - 1)) === 0; }

@@ -1,0 +1,76 @@
+import { TicklakeError } from "../../errors";
+import { formatCount } from "../../trades/generator-rate";
+import { formatWait } from "../../trades/pace";
+import type { ConsumerState } from "../types";
+import type { PartitionReader } from "./reader";
+
+export interface SourceStatus { readonly kind: "ok" | "idle" | "warn" | "fail"; readonly text: string }
+
+/** What a status says of a partition. */
+export type StatusPartition = Pick<PartitionReader, "key" | "state" | "position" | "end" | "error" | "attempts" | "retryAt" | "userPaused" | "isolating">;
+
+export interface StatusFacts {
+  readonly state: ConsumerState | "idle";
+  /** Why it is down. */
+  readonly trouble: Error | undefined;
+  readonly unknownTopics: string | undefined;
+  readonly groupId: string;
+  readonly partitions: readonly StatusPartition[];
+  /** Records a second. */
+  readonly rate: number;
+  readonly inFlight: number;
+  /** At its bound. */
+  readonly full: boolean;
+  readonly heldUpBy: string | undefined;
+  readonly deadLetters: number;
+  readonly undecodable: number;
+  readonly paused: boolean;
+  readonly now: number;
+}
+
+/** What to show under the node: what needs somebody first, then what mends itself, then rate, lag and what is in flight. */
+export function describeSource(facts: StatusFacts): SourceStatus {
+  const { state, trouble, partitions, now } = facts;
+  const stopped = partitions.filter((one) => one.state === "stopped");
+  if (stopped.length > 0) return { kind: "fail", text: `${stopped.length === partitions.length ? "stopped" : `${stopped.length} of ${partitions.length} stopped`}: ${reasonOf(stopped[0]!)}` };
+  if (trouble) return { kind: "warn", text: `${codeOf(trouble) === "KAFKA_UNREACHABLE" || state === "down" ? "broker down" : "trouble"}: ${trouble.message}` };
+  const damaged = partitions.find((one) => one.state === "damaged");
+  if (damaged) return { kind: "fail", text: `${damaged.key} cannot be read at ${damaged.position}: ${damaged.error?.message ?? "damaged"}` };
+  if (facts.unknownTopics !== undefined && partitions.length === 0) return { kind: "warn", text: `waiting for topic: ${facts.unknownTopics}` };
+  if (state === "idle") return { kind: "idle", text: "not started" };
+  if (state === "stopped") return { kind: "idle", text: "stopped" };
+  if (state === "connecting") return { kind: "idle", text: "connecting" };
+  if (state === "down") return { kind: "warn", text: "broker down, trying again" };
+  if (state === "joining" && partitions.length === 0) return { kind: "idle", text: `joining group ${facts.groupId}` };
+  if (partitions.length === 0) return { kind: "idle", text: facts.paused ? "paused" : "no partition assigned; other members have them" };
+  if (partitions.every((one) => one.userPaused)) return { kind: "idle", text: `paused, ${lagOf(partitions)}` };
+  const failing = partitions.filter((one) => one.state === "backing-off" && one.error);
+  if (failing.length > 0) return { kind: "warn", text: `delivery failed, again${waitOf(failing, now)}: ${failing[0]!.error!.message}` };
+  const isolating = partitions.find((one) => one.state === "isolating" || one.isolating);
+  if (isolating) return { kind: "warn", text: `looking for the record that fails in ${isolating.key} from ${isolating.position}` };
+  if (facts.heldUpBy !== undefined) return { kind: "warn", text: `at its bound, waiting for ${facts.heldUpBy}` };
+  const text = `${formatCount(facts.rate)}/s, ${lagOf(partitions)}, ${formatCount(facts.inFlight)} in flight${extras(facts)}`;
+  return { kind: facts.undecodable > 0 ? "warn" : "ok", text };
+}
+
+/** Records that are in the log and not read yet, over all partitions whose end is known. */
+export function lagOf(partitions: readonly Pick<StatusPartition, "position" | "end" | "state">[]): string {
+  let lag = 0n;
+  for (const { position, end, state } of partitions) if (end !== undefined && state !== "starting" && end > position) lag += end - position;
+  return `lag ${formatCount(Number(lag))}`;
+}
+
+function extras({ full, deadLetters, undecodable, paused, partitions, unknownTopics }: StatusFacts): string {
+  const pausedCount = partitions.filter((one) => one.userPaused).length;
+  return `${full ? ", at its bound" : ""}${deadLetters > 0 ? `, ${formatCount(deadLetters)} dead letters` : ""}${undecodable > 0 ? `, ${formatCount(undecodable)} undecodable` : ""}`
+    + `${!paused && pausedCount > 0 ? `, ${pausedCount} paused` : ""}${unknownTopics === undefined ? "" : `; waiting: ${unknownTopics}`}`;
+}
+
+function reasonOf({ key, error }: StatusPartition): string { return `${key}: ${error?.message ?? "failures"}`; }
+
+function waitOf(failing: readonly StatusPartition[], now: number): string {
+  const next = Math.min(...failing.map((one) => one.retryAt ?? now));
+  return next > now + 500 ? ` in ${formatWait(next - now)}` : "";
+}
+
+function codeOf(error: Error): string | undefined { return error instanceof TicklakeError ? error.code : undefined; }
