@@ -31,8 +31,7 @@ class Wire {
     head.writeInt16BE(request.apiVersion, 6);
     head.writeInt32BE(7, 8);
     head.writeInt16BE(-1, 12);
-    this.socket.write(head);
-    this.socket.write(buffer);
+    this.socket.write(Buffer.concat([head, buffer]));
     return response.parse(await response.decode(await this.answer()));
   }
 
