@@ -1,0 +1,76 @@
+import type { Node } from "node-red";
+import { asTicklakeError } from "../../lib/errors";
+import { describeSink } from "../../lib/kafka/sink/status";
+import { RateMeter } from "../../lib/trades/generator-rate";
+import { short } from "../shared/define";
+import { StatusLine } from "../shared/status";
+
+const TICK_MS = 1000;
+/** An outage is told in the log when it begins, and then so often. */
+const WARN_EVERY_MS = 60_000;
+
+/** What stands under a kafka-out node, told once a second while something happens. */
+export class OutStatus {
+  readonly #line: StatusLine;
+  readonly #rate = new RateMeter(3000);
+  #trouble: { error: Error; until?: number } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #warnedAt = -Infinity;
+  #closed = false;
+
+  /** @param counts records written so far, and waiting */
+  constructor(private readonly node: Node, private readonly counts: () => { written: number; waiting: number }) {
+    this.#line = new StatusLine(node);
+    this.#line.idle("ready");
+  }
+
+  /** Counts changed. */
+  changed(): void {
+    if (this.#closed) return;
+    this.#timer ??= setInterval(() => { this.#show(); }, TICK_MS).unref();
+  }
+
+  acked(): void {
+    if (this.#trouble?.until !== undefined) this.node.log("Kafka answers again.");
+    this.#trouble = undefined;
+    this.#warnedAt = -Infinity;
+  }
+
+  retrying(error: Error, waitMs: number): void {
+    this.#trouble = { error, until: Date.now() + waitMs };
+    if (Date.now() - this.#warnedAt >= WARN_EVERY_MS) {
+      this.#warnedAt = Date.now();
+      this.node.warn(`${error.message} It is tried again until it works; nothing is lost.`);
+    }
+    this.changed();
+    this.#show();
+  }
+
+  failed(error: Error): void {
+    this.#trouble = { error };
+    this.changed();
+    this.#show();
+  }
+
+  end(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#line.end();
+  }
+
+  #show(): void {
+    const { written, waiting } = this.counts();
+    const rate = this.#rate.sample(Date.now(), written);
+    const trouble = this.#trouble && {
+      error: asTicklakeError(this.#trouble.error),
+      ...(this.#trouble.until === undefined ? {} : { nextTryS: Math.max(1, Math.ceil((this.#trouble.until - Date.now()) / 1000)) }),
+    };
+    const { kind, text } = describeSink({ written, waiting, rate, ...(trouble ? { trouble } : {}) });
+    this.#line[kind](short(text));
+    // Nothing moves: the line stays as it is.
+    if (waiting === 0 && rate === 0 && this.#timer) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+}
