@@ -7,6 +7,7 @@ import type { LogLevel } from "../log";
 import type { ProducerIdentity } from "../requests/transactions";
 import type { Compression, Produced, RecordBatch, TopicPartition } from "../types";
 import type { BatchSender, Outcome } from "./sender";
+import { onAbort } from "./signals";
 import { halves } from "./split";
 
 /** A topic that is not known is waited for: brokers learn of new topics and leaders one after the other. */
@@ -48,7 +49,6 @@ export interface LaneOptions {
 
 /** A call of `send`; a batch that was split counts as one. */
 interface Sending {
-  readonly signal: AbortSignal | undefined;
   readonly count: number;
   readonly refused: { readonly index: number; readonly error: TicklakeError }[];
   written: number;
@@ -98,13 +98,11 @@ export class Lane {
   send(batch: RecordBatch, signal?: AbortSignal): Promise<Produced> {
     return new Promise((resolve, reject) => {
       if (this.closed || signal?.aborted) { reject(this.closed ?? stopped()); return; }
-      const sending: Sending = { signal, count: batch.count, refused: [], written: 0, baseOffset: undefined, open: 1, settled: false, resolve, reject };
+      const sending: Sending = { count: batch.count, refused: [], written: 0, baseOffset: undefined, open: 1, settled: false, resolve, reject };
       this.queue.push({ sending, batch, from: 0, encoded: undefined, maybeWritten: false, corrupt: 0 });
       if (signal) {
         // Whoever stops does not wait for an answer; this lane does, so that the next batch finds a known number.
-        const end = (): void => { this.settle(sending, stopped()); this.wake?.abort(); };
-        signal.addEventListener("abort", end, { once: true });
-        const after = (): void => signal.removeEventListener("abort", end);
+        const after = onAbort(signal, () => { this.settle(sending, stopped()); this.wake?.abort(); });
         sending.resolve = (produced) => { after(); resolve(produced); };
         sending.reject = (error) => { after(); reject(error); };
       }

@@ -11,6 +11,7 @@ import type { PartitionOffset, Produced, RecordBatch, TopicPartition, Transactio
 import { Lane, REAL_CLOCK, stopped } from "./lane";
 import type { ProducerDeps } from "./producer";
 import { ClusterSender } from "./sender";
+import { onAbort } from "./signals";
 
 const API = { initProducerId: 22, addPartitions: 24, addOffsets: 25, endTransaction: 26, commitOffsets: 28 } as const;
 const TIMEOUT_MS = 60_000;
@@ -254,11 +255,9 @@ export class Transactions implements TransactionalProducer {
     let unknownSince: number | undefined;
     const stop = new AbortController();
     const end = (): void => stop.abort();
-    const ends = [...signals, this.closing.signal].filter((signal) => signal !== undefined);
-    for (const signal of ends) {
-      if (signal.aborted) end();
-      signal.addEventListener("abort", end, { once: true });
-    }
+    const given = [...signals, this.closing.signal].filter((signal) => signal !== undefined);
+    if (given.some(({ aborted }) => aborted)) end();
+    const forget = given.map((signal) => onAbort(signal, end));
     const ended = new Promise<never>((_, reject) => stop.signal.addEventListener("abort", () => reject(stopped()), { once: true }));
     ended.catch(() => {});
     let asked = false;
@@ -285,7 +284,7 @@ export class Transactions implements TransactionalProducer {
         }
       }
     } finally {
-      for (const signal of ends) signal.removeEventListener("abort", end);
+      for (const each of forget) each();
     }
   }
 
