@@ -3,7 +3,7 @@
  * (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md, lz4_Block_format.md). Checksums inside are passed over: the CRC of the
  * batch covers the same bytes.
  */
-import { copyWithin } from "./snappy";
+import { SLACK, copyBack, copyIn, viewOf } from "./copy";
 
 const MAGIC = 0x184d2204;
 const SKIPPABLE = 0x184d2a50;
@@ -14,17 +14,22 @@ const UNCOMPRESSED = 0x80000000;
 
 /** @throws Error saying what is wrong; also when there would be more than `limit` bytes */
 export function lz4Decompress(input: Buffer, limit: number): Buffer {
-  let output = Buffer.allocUnsafe(Math.min(limit, Math.max(BLOCK, input.length * 4)));
+  const source = viewOf(input);
+  let capacity = Math.min(limit, Math.max(BLOCK, input.length * 4));
+  let output = Buffer.allocUnsafeSlow(capacity + SLACK);
+  let view = viewOf(output);
   let length = 0;
   let at = 0;
   const need = (bytes: number, what: string): void => {
     if (bytes > input.length - at) throw new Error(`${what} is cut off`);
   };
   const room = (bytes: number): void => {
-    if (length + bytes <= output.length) return;
-    const grown = Buffer.allocUnsafe(Math.min(limit, Math.max(length + bytes, output.length * 2)));
+    if (length + bytes <= capacity) return;
+    capacity = Math.min(limit, Math.max(length + bytes, capacity * 2));
+    const grown = Buffer.allocUnsafeSlow(capacity + SLACK);
     output.copy(grown, 0, 0, length);
     output = grown;
+    view = viewOf(grown);
   };
   while (at < input.length) {
     need(8, "the frame");
@@ -60,8 +65,8 @@ export function lz4Decompress(input: Buffer, limit: number): Buffer {
         length += bytes;
       } else {
         room(Math.min(mostOfBlock, limit - length));
-        const most = Math.min(length + mostOfBlock, output.length);
-        const end = block(input, at, at + bytes, output, length, most, independent ? length : frameStart);
+        const most = Math.min(length + mostOfBlock, capacity);
+        const end = block(input, source, at, at + bytes, output, view, length, most, independent ? length : frameStart);
         if (end < 0) throw most - length < mostOfBlock ? new RangeError(`more than ${limit} bytes`) : new Error("a block holds more than its frame allows");
         length = end;
       }
@@ -73,7 +78,7 @@ export function lz4Decompress(input: Buffer, limit: number): Buffer {
 }
 
 /** Reads one block; matches reach back to `floor` at most. Returns the end in `output`, or -1 when that would lie behind `most`. */
-function block(input: Buffer, start: number, end: number, output: Buffer, begin: number, most: number, floor: number): number {
+function block(input: Buffer, source: DataView, start: number, end: number, output: Buffer, view: DataView, begin: number, most: number, floor: number): number {
   let from = start;
   let at = begin;
   while (from < end) {
@@ -90,8 +95,7 @@ function block(input: Buffer, start: number, end: number, output: Buffer, begin:
     if (length > 0) {
       if (length > end - from) throw new Error("a literal is longer than the block");
       if (length > most - at) return -1;
-      if (length <= 24) for (let k = 0; k < length; k++) output[at + k] = input[from + k]!;
-      else input.copy(output, at, from, from + length);
+      copyIn(input, source, from, output, view, at, length);
       from += length;
       at += length;
     }
@@ -112,7 +116,7 @@ function block(input: Buffer, start: number, end: number, output: Buffer, begin:
     length += 4;
     if (offset === 0 || offset > at - floor) throw new Error("a match reaches back too far");
     if (length > most - at) return -1;
-    copyWithin(output, at, offset, length);
+    copyBack(output, view, at, offset, length);
     at += length;
   }
   return at;

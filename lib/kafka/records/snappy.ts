@@ -4,6 +4,7 @@
  */
 import { Output } from "../../iceberg/parquet/output";
 import { maxCompressedLength, snappyCompress } from "../../iceberg/parquet/snappy";
+import { SLACK, copyBack, copyIn, viewOf } from "./copy";
 
 const XERIAL = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00]);
 /** Magic, version, lowest compatible version. */
@@ -20,10 +21,11 @@ export function snappyDecompress(input: Buffer, limit: number): Buffer {
   let total = 0;
   for (const chunk of chunks) total += promisedLength(chunk);
   if (total > limit) throw new RangeError(`more than ${limit} bytes`);
-  const output = Buffer.allocUnsafe(total);
+  const output = Buffer.allocUnsafeSlow(total + SLACK);
+  const view = viewOf(output);
   let at = 0;
-  for (const chunk of chunks) at = block(chunk, output, at);
-  return output;
+  for (const chunk of chunks) at = block(chunk, output, view, at);
+  return output.subarray(0, total);
 }
 
 function chunksOf(input: Buffer): Buffer[] {
@@ -63,8 +65,9 @@ function promisedLength(input: Buffer): number {
 }
 
 /** Appends one raw block at `start` of `output` and returns its end. */
-function block(input: Buffer, output: Buffer, start: number): number {
+function block(input: Buffer, output: Buffer, view: DataView, start: number): number {
   const end = start + promisedLength(input);
+  const source = viewOf(input);
   let from = 0;
   while (input[from]! > 0x7f) from++;
   from++;
@@ -85,8 +88,7 @@ function block(input: Buffer, output: Buffer, start: number): number {
         }
         length++;
         if (length > last - from || length > end - at) throw new Error("a literal is longer than the data");
-        if (length <= 24) for (let k = 0; k < length; k++) output[at + k] = input[from + k]!;
-        else input.copy(output, at, from, from + length);
+        copyIn(input, source, from, output, view, at, length);
         from += length;
         at += length;
         continue;
@@ -109,17 +111,11 @@ function block(input: Buffer, output: Buffer, start: number): number {
     if (from > last) throw new Error("a copy is cut off");
     if (offset === 0 || offset > at - start) throw new Error("a copy reaches back too far");
     if (length > end - at) throw new Error("it holds more than it promised");
-    copyWithin(output, at, offset, length);
+    copyBack(output, view, at, offset, length);
     at += length;
   }
   if (at !== end) throw new Error("it holds less than it promised");
   return end;
-}
-
-/** Repeats what lies `offset` bytes back; source and target may overlap, which repeats a pattern. */
-export function copyWithin(output: Uint8Array, at: number, offset: number, length: number): void {
-  if (offset >= length && length > 48) output.copyWithin(at, at - offset, at - offset + length);
-  else for (let k = at, end = at + length; k < end; k++) output[k] = output[k - offset]!;
 }
 
 /** The Java client's stream, behind `headroom` free bytes. */
