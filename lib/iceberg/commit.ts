@@ -13,7 +13,7 @@ import { AppendFiles } from "./commit-files";
 import { appendSummary, currentSnapshot, snapshotById, specById } from "./metadata";
 import type { DataFile, Snapshot, TableMetadata } from "./types";
 import type { MetadataUpdate } from "./updates";
-import { encodeWatermarks, encodeWatermarksProperty, findReversal, mergeWatermarks, readWatermarks, type Watermark, WATERMARKS } from "./watermarks";
+import { encodeWatermarks, encodeWatermarksProperty, findReversal, mergeWatermarks, readWatermarks, type ReadWatermarks, type Watermark, WATERMARKS, withoutWatermarks } from "./watermarks";
 
 export type { CommitPoint, CommitProbe } from "./catalog/types";
 export type { Watermark } from "./watermarks";
@@ -183,7 +183,7 @@ export class PendingAppend {
     const parent = currentSnapshot(metadata);
     const list = await this.#files.writeList(base, { snapshotId, sequenceNumber, attempt: ++this.#attempts }, this.#request.at);
     const { watermarks } = this.#request;
-    const marks = watermarks?.length ? mergeWatermarks(known, watermarks) : undefined;
+    const marks = watermarks?.length ? mergeWatermarks(known.watermarks, watermarks) : undefined;
     const snapshot: Snapshot = {
       "sequence-number": sequenceNumber,
       "snapshot-id": snapshotId,
@@ -197,7 +197,7 @@ export class PendingAppend {
       { action: "add-snapshot", snapshot },
       { ...metadata.refs["main"], action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": snapshotId },
     ];
-    if (marks) updates.push({ action: "set-properties", updates: { [WATERMARKS]: encodeWatermarksProperty(marks, snapshotId, sequenceNumber) } });
+    if (marks) updates.push({ action: "set-properties", updates: { [WATERMARKS]: encodeWatermarksProperty(marks, snapshotId, sequenceNumber, besides(known, watermarks!)) } });
     const attempt = { base };
     this.#unknown.push(attempt);
     try {
@@ -213,7 +213,7 @@ export class PendingAppend {
   }
 
   /** Throws when the append must not go onto this base; else the watermarks of the base. */
-  #checkBase(base: TableState): readonly Watermark[] {
+  #checkBase(base: TableState): ReadWatermarks {
     const { metadata } = base;
     if (metadata["table-uuid"] !== this.#uuid) {
       throw new TicklakeError("TABLE_REPLACED", `${this.#table.fullName} is another table now (it was dropped and created anew). Nothing was written; the rows go to the new table when they are read again.`, {
@@ -225,9 +225,9 @@ export class PendingAppend {
       throw new TicklakeError("PARTITION_SPEC_INVALID", `The partition spec ${file.specId} of ${this.#table.fullName} was removed while rows for it were written. They are written again by the current one.`);
     }
     this.#request.checkBase?.(base);
-    if (!this.#request.watermarks?.length) return [];
-    const known = readWatermarks(metadata).watermarks;
-    const back = findReversal(known, this.#request.watermarks);
+    if (!this.#request.watermarks?.length) return { watermarks: [], from: "none", reversed: [], reset: [] };
+    const known = readWatermarks(metadata);
+    const back = findReversal(known.watermarks, this.#request.watermarks);
     if (!back) return known;
     const { topic, partition } = back.moved;
     throw new TicklakeError("WATERMARK_MOVED", `Another writer has written ${topic}-${partition} up to offset ${back.base.nextOffset} into ${this.#table.fullName}; rows up to ${back.moved.nextOffset} are there already.`, {
@@ -254,6 +254,11 @@ export class PendingAppend {
       snapshotId: snapshot["snapshot-id"], sequenceNumber: snapshot["sequence-number"], conflicts: this.#conflicts, version: state.version, base, state, snapshot,
     };
   }
+}
+
+/** What was taken back or reset, and is not written again by this commit either. */
+function besides({ reversed, reset }: ReadWatermarks, moved: readonly Watermark[]): { reversed: Watermark[]; reset: Watermark[] } {
+  return { reversed: withoutWatermarks(reversed, moved), reset: withoutWatermarks(reset, moved) };
 }
 
 /** A random positive 63-bit number (the specification asks for no more than that it is unique in the table). */

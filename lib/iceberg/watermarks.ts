@@ -9,11 +9,15 @@
  * - instead, when the snapshot that it names is that ancestor or a later one (offsets that were set without a snapshot),
  * - when no listed ancestor has them (expired), unless its snapshot lies off the current line: the table was rolled back, and the rows that
  *   they speak of are gone. Then they are void.
+ *
+ * What a rollback took is not forgotten until it is written again (`reversed`): found by a property off the line, and carried on in the property
+ * by commits of other partitions. What somebody reset on purpose (`reset`) is no reversal: it stands in the property until it is written again.
  */
 import { TicklakeError } from "../errors";
 import { parseJson, stringifyJson } from "./json";
 import { ancestors, snapshotById } from "./metadata";
 import type { TableMetadata } from "./types";
+import type { MetadataUpdate } from "./updates";
 
 /** Key of the snapshot summary and of the table property. */
 export const WATERMARKS = "ticklake.watermarks";
@@ -31,6 +35,8 @@ export interface Watermark {
   /** The last record covered, and its timestamp (Unix ms): to notice a topic that was created anew. */
   readonly lastOffset: bigint;
   readonly lastTimestamp: number;
+  /** Where this writer began with the partition: whither to go back when nothing of it is left. Absent in tables of early versions. */
+  readonly firstOffset?: bigint;
 }
 
 export interface ReadWatermarks {
@@ -39,6 +45,10 @@ export interface ReadWatermarks {
   readonly from: "snapshot" | "properties" | "void" | "none";
   /** The snapshot that they belong to. */
   readonly snapshotId?: bigint;
+  /** Where partitions stood whose rows a rollback took, and that have not been written again. */
+  readonly reversed: readonly Watermark[];
+  /** Where partitions stood that were reset on purpose, and that have not been written again. */
+  readonly reset: readonly Watermark[];
 }
 
 /** The watermarks that hold for a version of the table. */
@@ -49,19 +59,37 @@ export function readWatermarks(metadata: TableMetadata): ReadWatermarks {
     line.push(snapshot["snapshot-id"]);
     const text = snapshot.summary[WATERMARKS];
     if (text === undefined) continue;
-    if (property && line.includes(property.snapshotId)) return { watermarks: property.watermarks, from: "properties", snapshotId: property.snapshotId };
-    return { watermarks: decode(text), from: "snapshot", snapshotId: snapshot["snapshot-id"] };
+    if (property && line.includes(property.snapshotId)) return ofProperty(property);
+    const watermarks = decode(text);
+    return { watermarks, from: "snapshot", snapshotId: snapshot["snapshot-id"], ...besides(metadata, property, watermarks) };
   }
-  if (!property) return { watermarks: [], from: "none" };
-  if (!line.includes(property.snapshotId) && isOffTheLine(metadata, property)) return { watermarks: [], from: "void", snapshotId: property.snapshotId };
-  return { watermarks: property.watermarks, from: "properties", snapshotId: property.snapshotId };
+  if (!property) return { watermarks: [], from: "none", reversed: [], reset: [] };
+  if (line.includes(property.snapshotId) || !isOffTheLine(metadata, property)) return ofProperty(property);
+  return { watermarks: [], from: "void", snapshotId: property.snapshotId, ...besides(metadata, property, []) };
 }
 
-/** Still listed but no ancestor, or younger than the current snapshot: the table was rolled back behind it. */
+function ofProperty({ watermarks, snapshotId, reversed, reset }: Property): ReadWatermarks {
+  return { watermarks, from: "properties", snapshotId, reversed, reset };
+}
+
+/** What a property tells whose own watermarks do not hold. */
+function besides(metadata: TableMetadata, property: Property | undefined, holding: readonly Watermark[]): Pick<ReadWatermarks, "reversed" | "reset"> {
+  if (!property) return { reversed: [], reset: [] };
+  const now = new Map(holding.map((mark) => [watermarkKey(mark), mark.nextOffset]));
+  const isAhead = (mark: Watermark): boolean => mark.nextOffset > (now.get(watermarkKey(mark)) ?? -1n);
+  if (!isOffTheLine(metadata, property)) return { reversed: property.reversed.filter(isAhead), reset: property.reset };
+  return { reversed: mergeWatermarks(property.reversed, property.watermarks).filter(isAhead), reset: [] };
+}
+
+/** The property's snapshot is no ancestor of the current one: the table was rolled back behind it. Where expiry has cut the line, nobody can tell: then it counts. */
 function isOffTheLine(metadata: TableMetadata, property: Property): boolean {
-  if (snapshotById(metadata, property.snapshotId)) return true;
-  const current = snapshotById(metadata, metadata["current-snapshot-id"]);
-  return !current || property.sequenceNumber > current["sequence-number"];
+  let oldest: number | undefined;
+  for (const snapshot of ancestors(metadata)) {
+    if (snapshot["snapshot-id"] === property.snapshotId) return false;
+    oldest = snapshot["sequence-number"];
+  }
+  // It is listed elsewhere; or the unbroken line passes the place where it would stand.
+  return snapshotById(metadata, property.snapshotId) !== undefined || oldest === undefined || property.sequenceNumber > oldest;
 }
 
 /** The same partition of the same reader and writer. */
@@ -69,11 +97,52 @@ export function watermarkKey(mark: Pick<Watermark, "writer" | "cluster" | "group
   return JSON.stringify([mark.writer, mark.cluster, mark.group, mark.topic, mark.partition]);
 }
 
-/** `base` with `moved` laid over it. */
+/** `base` with `moved` laid over it. Where a partition began is told by the base. */
 export function mergeWatermarks(base: readonly Watermark[], moved: readonly Watermark[]): Watermark[] {
   const merged = new Map(base.map((mark) => [watermarkKey(mark), mark]));
-  for (const mark of moved) merged.set(watermarkKey(mark), mark);
+  for (const mark of moved) {
+    const key = watermarkKey(mark);
+    const before = merged.get(key);
+    const { firstOffset: _begin, ...rest } = mark;
+    merged.set(key, !before ? mark : { ...rest, ...(before.firstOffset === undefined ? {} : { firstOffset: before.firstOffset }) });
+  }
   return [...merged.values()];
+}
+
+/** `list` without the partitions of `those`. */
+export function withoutWatermarks(list: readonly Watermark[], those: readonly Watermark[]): Watermark[] {
+  const keys = new Set(those.map(watermarkKey));
+  return list.filter((mark) => !keys.has(watermarkKey(mark)));
+}
+
+/**
+ * The commit that makes writers forget how far they are: what is read again is written again. It adds no snapshot.
+ *
+ * @param matches which watermarks to forget
+ * @returns the updates and what they forget; undefined when there is nothing to forget
+ */
+export function resetWatermarks(metadata: TableMetadata, matches: (mark: Watermark) => boolean): { updates: MetadataUpdate[]; forgotten: Watermark[] } | undefined {
+  const { watermarks, reversed, reset } = readWatermarks(metadata);
+  const forgotten = mergeWatermarks(watermarks.filter(matches), reversed.filter(matches));
+  if (forgotten.length === 0) return undefined;
+  const rest = watermarks.filter((mark) => !matches(mark));
+  return { updates: [property(metadata, rest, metadata["current-snapshot-id"], { reversed: reversed.filter((mark) => !matches(mark)), reset: mergeWatermarks(reset, forgotten) })], forgotten };
+}
+
+/**
+ * For the commit that rolls a table back and keeps the offsets: what was read stays read, although its rows go.
+ *
+ * @param target the snapshot that becomes the current one
+ */
+export function keepWatermarks(metadata: TableMetadata, target: bigint): MetadataUpdate[] {
+  const { watermarks, reversed, reset } = readWatermarks(metadata);
+  return watermarks.length + reversed.length + reset.length === 0 ? [] : [property(metadata, watermarks, target, { reversed, reset })];
+}
+
+function property(metadata: TableMetadata, watermarks: readonly Watermark[], snapshotId: bigint | undefined, more: Besides): MetadataUpdate {
+  // A table without a snapshot has nothing that a watermark could speak of: the property then names one that never was.
+  const sequence = snapshotById(metadata, snapshotId)?.["sequence-number"] ?? 0;
+  return { action: "set-properties", updates: { [WATERMARKS]: encodeWatermarksProperty(watermarks, snapshotId ?? 0n, sequence, more) } };
 }
 
 /** The first of `moved` that would take a partition back behind the base. A commit never may: its rows are in the table already. */
@@ -86,8 +155,8 @@ export function findReversal(base: readonly Watermark[], moved: readonly Waterma
   return undefined;
 }
 
-/** Grouped so that what many partitions share stands once: `[writer, cluster, group, topic, {partition: [next, last, timestamp]}]`. */
-type Group = [writer: string, cluster: string, group: string, topic: string, partitions: Record<string, [bigint, bigint, number]>];
+/** Grouped so that what many partitions share stands once: `[writer, cluster, group, topic, {partition: [next, last, timestamp, first]}]`. */
+type Group = [writer: string, cluster: string, group: string, topic: string, partitions: Record<string, [bigint, bigint, number, bigint?]>];
 
 function group(watermarks: readonly Watermark[]): Group[] {
   const groups = new Map<string, Group>();
@@ -95,7 +164,7 @@ function group(watermarks: readonly Watermark[]): Group[] {
     const key = watermarkKey({ ...mark, partition: 0 });
     let entry = groups.get(key);
     if (!entry) groups.set(key, (entry = [mark.writer, mark.cluster, mark.group, mark.topic, {}]));
-    entry[4][String(mark.partition)] = [mark.nextOffset, mark.lastOffset, mark.lastTimestamp];
+    entry[4][String(mark.partition)] = [mark.nextOffset, mark.lastOffset, mark.lastTimestamp, ...(mark.firstOffset === undefined ? [] as const : [mark.firstOffset] as const)];
   }
   return [...groups.values()];
 }
@@ -105,15 +174,22 @@ export function encodeWatermarks(watermarks: readonly Watermark[]): string {
   return stringifyJson({ v: 1, w: group(watermarks) });
 }
 
+/** What the property tells besides the watermarks that hold (see ReadWatermarks). */
+export type Besides = Partial<Pick<ReadWatermarks, "reversed" | "reset">>;
+
 /** Text of the table property. */
-export function encodeWatermarksProperty(watermarks: readonly Watermark[], snapshotId: bigint, sequenceNumber: number): string {
-  return stringifyJson({ v: 1, snapshot: snapshotId, sequence: sequenceNumber, w: group(watermarks) });
+export function encodeWatermarksProperty(watermarks: readonly Watermark[], snapshotId: bigint, sequenceNumber: number, { reversed = [], reset = [] }: Besides = {}): string {
+  return stringifyJson({
+    v: 1, snapshot: snapshotId, sequence: sequenceNumber, w: group(watermarks),
+    ...(reversed.length > 0 ? { r: group(reversed) } : {}), ...(reset.length > 0 ? { x: group(reset) } : {}),
+  });
 }
 
 function ungroup(groups: unknown): Watermark[] {
   return (groups as Group[]).flatMap(([writer, cluster, name, topic, partitions]) =>
-    Object.entries(partitions).map(([partition, [next, last, timestamp]]): Watermark => ({
+    Object.entries(partitions).map(([partition, [next, last, timestamp, first]]): Watermark => ({
       writer, cluster, group: name, topic, partition: Number(partition), nextOffset: BigInt(next), lastOffset: BigInt(last), lastTimestamp: Number(timestamp),
+      ...(first === undefined ? {} : { firstOffset: BigInt(first) }),
     })));
 }
 
@@ -121,11 +197,11 @@ function decode(text: string): Watermark[] {
   return read(text, (json) => ungroup(json["w"]));
 }
 
-interface Property { readonly snapshotId: bigint; readonly sequenceNumber: number; readonly watermarks: Watermark[] }
+interface Property extends Required<Besides> { readonly snapshotId: bigint; readonly sequenceNumber: number; readonly watermarks: Watermark[] }
 
 function decodeProperty(text: string | undefined): Property | undefined {
   if (text === undefined) return undefined;
-  return read(text, (json) => ({ snapshotId: BigInt(json["snapshot"] as bigint), sequenceNumber: Number(json["sequence"] ?? 0), watermarks: ungroup(json["w"]) }));
+  return read(text, (json) => ({ snapshotId: BigInt(json["snapshot"] as bigint), sequenceNumber: Number(json["sequence"] ?? 0), watermarks: ungroup(json["w"]), reversed: ungroup(json["r"] ?? []), reset: ungroup(json["x"] ?? []) }));
 }
 
 /** Text that we cannot read must stop the writer: taking it for "none" would write everything a second time. */

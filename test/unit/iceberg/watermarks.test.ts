@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { applyUpdates, newTableMetadata } from "../../../lib/iceberg/metadata";
 import type { TableMetadata } from "../../../lib/iceberg/types";
-import { encodeWatermarks, encodeWatermarksProperty, findReversal, mergeWatermarks, readWatermarks, type Watermark, WATERMARKS } from "../../../lib/iceberg/watermarks";
+import { encodeWatermarks, encodeWatermarksProperty, findReversal, keepWatermarks, mergeWatermarks, readWatermarks, resetWatermarks, type Watermark, WATERMARKS } from "../../../lib/iceberg/watermarks";
 import { SCHEMA, SPEC } from "../../support/iceberg";
 
 const mark = (nextOffset: bigint, more: Partial<Watermark> = {}): Watermark => ({
@@ -103,6 +103,71 @@ describe("watermarks", () => {
   it("set by hand go out of date with the next snapshot that moves them", () => {
     const history = new History().add(1n, [mark(10n)]).set([mark(5n)], 1n).add(2n, [mark(30n)]);
     assert.equal(history.read().next, 30n);
+  });
+
+  describe("after a rollback", () => {
+    const back = (history: History): (bigint | string)[] => readWatermarks(history.metadata).reversed.map((one) => `${one.partition}: ${one.nextOffset}`);
+
+    it("tell how far the partitions were whose rows it took", () => {
+      assert.deepEqual(back(new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]).rollback(1n)), ["0: 20"]);
+      assert.deepEqual(back(new History().add(1n).add(2n, [mark(20n)]).rollback(1n)), ["0: 20"], "nothing is left");
+      const some = new History().add(1n, [mark(10n), mark(5n, { partition: 1 })]).add(2n, [mark(20n), mark(5n, { partition: 1 })]).rollback(1n);
+      assert.deepEqual(back(some), ["0: 20"], "partition 1 lost nothing");
+    });
+
+    it("go on telling it when other engines commit on top, and when the snapshot that was taken back has expired", () => {
+      assert.deepEqual(back(new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]).rollback(1n).add(3n).add(4n)), ["0: 20"]);
+      assert.deepEqual(back(new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]).rollback(1n).add(3n).expire(2n)), ["0: 20"], "the unbroken line passes its place");
+    });
+
+    it("tell nothing when it was undone, kept the offsets, or when expiry alone removed a snapshot", () => {
+      assert.deepEqual(back(new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]).rollback(1n).rollback(2n)), []);
+      const kept = new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]);
+      kept.metadata = applyUpdates(kept.metadata, keepWatermarks(kept.metadata, 1n), 0);
+      kept.rollback(1n);
+      assert.deepEqual([kept.read().next, back(kept)], [20n, []]);
+      assert.deepEqual(back(new History().add(1n, [mark(10n)]).add(2n).add(3n).expire(1n)), []);
+    });
+  });
+
+  describe("reset", () => {
+    const reset = (history: History, partition: number): number => {
+      const commit = resetWatermarks(history.metadata, (one) => one.partition === partition);
+      if (commit) history.metadata = applyUpdates(history.metadata, commit.updates, 0);
+      return commit?.forgotten.length ?? 0;
+    };
+    const read = (history: History): { next: string[]; reversed: number; reset: string[] } => {
+      const { watermarks, reversed, reset } = readWatermarks(history.metadata);
+      return { next: watermarks.map((one) => `${one.partition}: ${one.nextOffset}`), reversed: reversed.length, reset: reset.map((one) => `${one.partition}: ${one.nextOffset}`) };
+    };
+
+    it("forget one partition without a snapshot, and say that it was on purpose", () => {
+      const history = new History().add(1n, [mark(10n), mark(5n, { partition: 1 })]);
+      assert.equal(reset(history, 0), 1);
+      assert.deepEqual(read(history), { next: ["1: 5"], reversed: 0, reset: ["0: 10"] });
+      assert.equal(history.metadata.snapshots.length, 1);
+      assert.equal(reset(history, 0), 0, "nothing is left to forget");
+      assert.deepEqual(read(history.add(2n)), { next: ["1: 5"], reversed: 0, reset: ["0: 10"] }, "another engine's snapshot changes nothing");
+    });
+
+    it("hold where another engine's snapshot is the newest, and where expiry removed those that had them", () => {
+      const history = new History().add(1n, [mark(10n)]).add(2n);
+      reset(history, 0);
+      assert.deepEqual(read(history).next, []);
+      assert.deepEqual(read(history.add(3n).expire(1n, 2n)).next, []);
+    });
+
+    it("forget what a rollback took, too: it is not sent for any more", () => {
+      const history = new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]).rollback(1n);
+      assert.equal(reset(history, 0), 1);
+      assert.deepEqual(read(history), { next: [], reversed: 0, reset: ["0: 20"] });
+    });
+  });
+
+  it("keep where a partition began, however far it goes", () => {
+    const merged = mergeWatermarks([mark(10n, { firstOffset: 3n }), mark(7n, { partition: 1 })], [mark(20n, { firstOffset: 10n }), mark(9n, { partition: 1, firstOffset: 7n }), mark(2n, { partition: 2, firstOffset: 1n })]);
+    assert.deepEqual(merged.map((one) => one.firstOffset), [3n, undefined, 1n], "partition 1 began before that was written down");
+    assert.equal(readWatermarks(new History().add(1n, merged).metadata).watermarks[0]!.firstOffset, 3n);
   });
 
   it("that cannot be read stop the writer instead of passing for none", () => {
