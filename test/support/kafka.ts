@@ -112,7 +112,11 @@ export async function createTopic(brokers: string, topic = uniqueTopic(), option
 export const deleteTopics = (brokers: string, ...topics: string[]): Promise<void> => withAdmin(brokers, (admin) => admin.deleteTopics({ topics }));
 
 /** Deletes records below an offset, as retention does. */
-export const deleteRecords = (brokers: string, topic: string, partition: number, below: string): Promise<void> => withAdmin(brokers, (admin) => admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: below }] }));
+export const deleteRecords = (brokers: string, topic: string, partition: number, below: string): Promise<void> => withAdmin(brokers, async (admin) => {
+  // kafkajs looks for the leader in what it has loaded before.
+  await admin.fetchTopicOffsets(topic);
+  await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: below }] });
+});
 
 /** Next offset of every partition, in their order. */
 export const endOffsets = (brokers: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) =>
