@@ -22,6 +22,8 @@ export interface ConsumerDeps {
   readonly log: (level: "error" | "warn" | "info" | "debug", text: string) => void;
   readonly random?: () => number;
   readonly clock?: Clock;
+  /** How often topics are looked at for new partitions (ms, 30,000). */
+  readonly refreshMs?: number;
   /** Instead of `cluster`, for tests. */
   readonly wire?: ConsumerWire;
 }
@@ -57,7 +59,7 @@ export class GroupConsumer implements KafkaConsumer {
     this.log = deps.log;
     this.wire = deps.wire ?? clusterWire(deps.cluster, options.groupId, this.clock, Math.max(2000, all.sessionTimeoutMs / 3));
     const shared = { wire: this.wire, clock: this.clock, random: this.random, log: this.log };
-    this.topics = new TopicWatch(all.topics, this.wire, this.clock, this.random, { refreshed: (error) => this.topicsRefreshed(error) }, this.stopping.signal);
+    this.topics = new TopicWatch(all.topics, this.wire, this.clock, this.random, { refreshed: (error) => this.topicsRefreshed(error) }, this.stopping.signal, deps.refreshMs);
     this.members = new GroupMembership(all, { ...shared, partitions: (topics) => this.topics.counts(topics) }, {
       rebalancing: () => this.rebalancing(),
       assigned: (partitions) => this.assigned(partitions),

@@ -13,6 +13,10 @@ const LANES = 2;
 const SHORT_POLL_MS = 50;
 /** Longest pause between attempts: a broker that is back is read from again within this time. */
 const MAX_PAUSE_MS = 2000;
+/** An answer without anything comes no faster than this: a broker that does not wait must not keep us busy. */
+const EMPTY_MS = 10;
+/** Failures in a row before they are told. */
+const PATIENCE = 3;
 /** Kept for paused partitions at the most, in fetches; beyond that it is fetched again when it is wanted. */
 const KEPT_FETCHES = 8;
 
@@ -133,8 +137,6 @@ export class Fetcher {
     if (this.stopped || !this.deps.mayDeliver()) return;
     this.boundMemory();
     this.forgetOldTroubles();
-    // One fetch ahead of the user, no more.
-    if (this.unshown() > 1) return;
     const now = this.deps.clock.now();
     let next = Infinity;
     const ready = new Map<number, ReadPartition[]>();
@@ -149,7 +151,9 @@ export class Fetcher {
       const list = ready.get(node);
       if (list) list.push(partition); else ready.set(node, [partition]);
     }
-    for (const [node, list] of ready) this.dispatch(node, list);
+    // Of each broker one fetch ahead of the user, no more.
+    const unshown = this.unshown();
+    for (const [node, list] of ready) if ((unshown.get(node)?.size ?? 0) <= 1) this.dispatch(node, list);
     if (next < Infinity) this.cancelPump = this.deps.clock.after(Math.max(1, next - now), () => this.wake());
   }
 
@@ -176,6 +180,7 @@ export class Fetcher {
       positions: partitions.map((partition) => ({ ...partition.at(partition.position as bigint), maxBytes: partition.maxBytes })),
     };
     for (const partition of partitions) partition.busy = true;
+    const sent = this.deps.clock.now();
     try {
       const answers = await this.deps.wire.fetch(node, lane, request);
       broker.failures = 0;
@@ -188,7 +193,13 @@ export class Fetcher {
     } catch (error) {
       this.brokerFailed(node, broker, error);
     }
-    for (const { partition, version } of asked.values()) if (partition.version === version) partition.busy = false;
+    const still = [...asked.values()].filter(({ partition, version }) => partition.version === version);
+    const early = sent + EMPTY_MS;
+    const wait = this.deps.clock.now() < early && still.every(({ partition, position }) => partition.position === position);
+    for (const { partition } of still) {
+      partition.busy = false;
+      if (wait) partition.notBefore = Math.max(partition.notBefore, early);
+    }
     broker.lanes[lane]!.busy = false;
     if (this.stopped) return;
     // First the next request goes out, then the user gets what came: the broker works meanwhile.
@@ -223,9 +234,10 @@ export class Fetcher {
   private async refused(answer: FetchedPartition, partition: ReadPartition, position: bigint, fetch: number): Promise<void> {
     if (answer.errorCode === KafkaCode.offsetOutOfRange) return this.checkRange(partition, position, fetch);
     const error = kafkaError(answer.errorCode, { doing: `Reading ${partition.topic}, partition ${partition.partition}`, details: { topic: partition.topic, partition: partition.partition } });
-    // A leader that moves is daily business; whatever else is wrong, and what lasts, is told.
+    // A leader that moves is daily business, and a broker may hear late of a topic; whatever else is wrong, and what lasts, is told.
+    const daily = error.kind === "retry" || answer.errorCode === KafkaCode.unknownTopicOrPartition;
     this.deps.refreshLeaders();
-    this.later(partition, error.kind === "retry" && partition.failures < 5 ? undefined : error);
+    this.later(partition, daily && partition.failures < PATIENCE ? undefined : error);
   }
 
   /** The broker has no such offset: where does its log begin and end? */
@@ -258,7 +270,7 @@ export class Fetcher {
     broker.failures++;
     broker.notBefore = this.deps.clock.now() + backoffMs(broker.failures, { firstMs: 100, maxMs: MAX_PAUSE_MS, random: this.deps.random });
     this.deps.log("debug", trouble.message);
-    if (broker.failures > 2 || trouble.kind !== "retry") this.complain(`broker ${node}`, trouble);
+    if (broker.failures >= PATIENCE || trouble.kind !== "retry") this.complain(`broker ${node}`, trouble);
     this.deps.refreshLeaders();
   }
 
@@ -327,11 +339,16 @@ export class Fetcher {
     }
   }
 
-  /** Fetches of which something waits to be shown. */
-  private unshown(): number {
-    const fetches = new Set<number>();
-    for (const partition of this.partitions.values()) if (!partition.paused) for (const item of partition.queue) fetches.add(item.fetch);
-    return fetches.size;
+  /** Per broker the fetches of which something waits to be shown. */
+  private unshown(): Map<number | undefined, Set<number>> {
+    const fetches = new Map<number | undefined, Set<number>>();
+    for (const partition of this.partitions.values()) {
+      if (partition.paused || partition.queue.length === 0) continue;
+      const known = fetches.get(partition.leader) ?? new Set();
+      fetches.set(partition.leader, known);
+      for (const item of partition.queue) known.add(item.fetch);
+    }
+    return fetches;
   }
 
   private boundMemory(): void {

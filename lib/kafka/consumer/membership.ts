@@ -126,7 +126,7 @@ export class GroupMembership {
 
   /** Topics were read anew: the leader has the group assigned again when partitions came or went. */
   topicsChanged(counts: (topics: readonly string[]) => ReadonlyMap<string, number>): void {
-    if (!this.leads) return;
+    if (!this.leads || this.joining) return;
     const now = counts([...this.leads.keys()]);
     const grown = [...this.leads].some(([topic, count]) => (now.get(topic) ?? 0) > count);
     const less = [...this.leads].some(([topic, count]) => (now.get(topic) ?? 0) < count);

@@ -4,10 +4,12 @@ import { Waiter, type Clock } from "./clock";
 import type { ConsumerWire, TopicState } from "./wire";
 import type { TopicPartition } from "../types";
 
-/** New partitions and moved leaders are noticed within this time at the latest. */
-const REFRESH_MS = 30_000;
+/** Read again as often as this, so that new partitions are noticed. */
+export const REFRESH_MS = 30_000;
 /** While a topic is missing it is looked for as often as this, so that creating it is felt at once. */
-const MISSING_MS = 2000;
+const MISSING_MS = 1000;
+/** A burst of reasons to look again is one look. */
+const BURST_MS = 100;
 
 export interface TopicEvents {
   /** What is known of topics has been read anew. `error`: topics of ours that cannot be read. */
@@ -25,7 +27,7 @@ export class TopicWatch {
 
   constructor(
     private readonly topics: readonly string[], private readonly wire: Pick<ConsumerWire, "metadata">, private readonly clock: Clock,
-    private readonly random: () => number, private readonly events: TopicEvents, private readonly signal: AbortSignal,
+    private readonly random: () => number, private readonly events: TopicEvents, private readonly signal: AbortSignal, private readonly refreshMs = REFRESH_MS,
   ) {
     this.waiter = new Waiter(clock);
   }
@@ -40,7 +42,6 @@ export class TopicWatch {
         this.attempt++;
       }
       await this.waiter.wait(this.nextWait(), this.signal);
-      // Everything that goes wrong at once asks for a refresh: a burst of them is one.
       const early = this.earliestNext - this.clock.now();
       if (early > 0) await new Waiter(this.clock).wait(early, this.signal);
     }
@@ -90,7 +91,7 @@ export class TopicWatch {
     const found = await this.wire.metadata(names);
     for (const name of names) this.known.set(name, found.get(name) ?? { leaders: [] });
     for (const name of [...this.known.keys()]) if (!names.includes(name)) this.known.delete(name);
-    this.earliestNext = this.clock.now() + 100;
+    this.earliestNext = this.clock.now() + BURST_MS;
     if (!this.signal.aborted) this.events.refreshed(this.problem());
   }
 
@@ -107,7 +108,7 @@ export class TopicWatch {
 
   private nextWait(): number {
     if (this.attempt > 0) return backoffMs(this.attempt, { firstMs: 200, maxMs: 5000, random: this.random });
-    return this.problem() || this.leaderless() ? MISSING_MS : REFRESH_MS;
+    return this.problem() || this.leaderless() ? Math.min(MISSING_MS, this.refreshMs) : this.refreshMs;
   }
 
   private leaderless(): boolean {
