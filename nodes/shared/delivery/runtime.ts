@@ -4,6 +4,7 @@ import { EventEmitter } from "node:events";
 import type { Node, NodeAPI } from "node-red";
 import { Ledger } from "../../../lib/delivery/ledger";
 import type { Message, NodeRef, Unprotected } from "../../../lib/delivery/ledger";
+import { shareUnread, type RouteEvent } from "../lazy-wires";
 
 /** A node of Node-RED with the count (of handlers that take `done`) that tells whether it will ever complete a message. */
 interface RuntimeNode extends NodeRef { _expectedDoneCount?: number }
@@ -126,6 +127,7 @@ export class DeliveryRuntime {
       });
     };
     const { ledger } = this;
+    on<RouteEvent>("preRoute", (event) => { shareUnread(event, (msg) => this.RED.util.cloneMessage(msg)); });
     on<SendEvent>("preDeliver", ({ msg, source, destination }) => { ledger.sent(msg, source.node, destination.node); });
     on<ReceiveEvent>("onReceive", ({ msg, destination }) => { ledger.received(msg, destination.node); });
     on<ReceiveEvent>("postReceive", ({ msg, destination }) => { ledger.returned(msg, destination.node, destination.node._expectedDoneCount !== 0); });
