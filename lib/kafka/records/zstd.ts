@@ -19,15 +19,25 @@ export async function zstdCompress(input: Uint8Array): Promise<Buffer> {
   return nativeCompress(input, {});
 }
 
-/** @throws Error saying what is wrong; also when there would be more than `limit` bytes */
-export async function zstdDecompress(input: Buffer, limit: number): Promise<Buffer> {
-  return nativeDecompress ? nativeDecompress(input, { maxOutputLength: limit }) : zstdDecompressPortable(input, limit);
-}
-
 const MAGIC = 0xfd2fb528;
 const SKIPPABLE = 0x184d2a50;
 /** What zstd's own decoders take unless told otherwise: the Java and C clients read no larger windows either. */
 const MOST_WINDOW = 1 << 27;
+
+/** @throws Error saying what is wrong; also when there would be more than `limit` bytes */
+export async function zstdDecompress(input: Buffer, limit: number): Promise<Buffer> {
+  if (!nativeDecompress) return zstdDecompressPortable(input, limit);
+  const parts: Buffer[] = [];
+  let total = 0;
+  // One by one: given several frames, Node 22 reads the first and says nothing of the others; given half a frame, it reads nothing and says nothing.
+  for (const frame of framesOf(input, limit)) {
+    const part = await nativeDecompress(frame, { maxOutputLength: Math.max(1, limit - total) });
+    total += part.length;
+    if (total > limit) throw new RangeError(`more than ${limit} bytes`);
+    parts.push(part);
+  }
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts, total);
+}
 
 /** As `zstdDecompress`, on any Node. */
 export function zstdDecompressPortable(input: Buffer, limit: number): Buffer {
@@ -38,21 +48,26 @@ export function zstdDecompressPortable(input: Buffer, limit: number): Buffer {
     if (total > limit) throw new RangeError(`more than ${limit} bytes`);
     parts.push(part);
   };
+  for (const frame of framesOf(input, limit)) new Decompress(take).push(frame, true);
+  return Buffer.concat(parts, total);
+}
+
+/** The whole frames of `input`. */
+function framesOf(input: Buffer, limit: number): Buffer[] {
+  const frames: Buffer[] = [];
   let at = 0;
   while (at < input.length) {
-    const frame = input.subarray(at);
-    if (frame.length < 8) throw new Error("a frame is cut off");
-    const magic = frame.readUInt32LE(0);
-    if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE) {
-      at += 8 + frame.readUInt32LE(4);
-      continue;
-    }
-    if (magic !== MAGIC) throw new Error("this is not zstd");
-    const length = frameLength(frame, limit);
-    new Decompress(take).push(frame.subarray(0, length), true);
+    const rest = input.subarray(at);
+    if (rest.length < 8) throw new Error("a frame is cut off");
+    const magic = rest.readUInt32LE(0);
+    const skipped = (magic & 0xfffffff0) >>> 0 === SKIPPABLE;
+    if (!skipped && magic !== MAGIC) throw new Error("this is not zstd");
+    const length = skipped ? 8 + rest.readUInt32LE(4) : frameLength(rest, limit);
+    if (length > rest.length) throw new Error("a frame is cut off");
+    if (!skipped) frames.push(rest.subarray(0, length));
     at += length;
   }
-  return parts.length === 1 ? Buffer.from(parts[0]!.buffer, parts[0]!.byteOffset, parts[0]!.length) : Buffer.concat(parts, total);
+  return frames;
 }
 
 /** Bytes of a frame, from its header and its blocks' headers. (Its checksum is passed over: the CRC of the batch covers the same bytes.) */
