@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { TicklakeError, asTicklakeError } from "../../errors";
 import { AT, ATTRIBUTES, HEADER, MAGIC, PREFIX, SMALLEST_RECORD } from "./batch";
 import { decompress } from "./codecs";
@@ -23,7 +24,7 @@ export interface DecodeAt {
 export interface DecodeLimits {
   /** Bytes of a batch, also decompressed; 256 MiB. A larger one counts as damaged. */
   readonly maxBatchBytes?: number;
-  /** Once this much was decompressed (64 MiB), decoding ends with the batch; the rest is fetched again from `nextOffset`. */
+  /** Once this much was decompressed (16 MiB), decoding ends with the batch; the rest is fetched again from `nextOffset`. */
   readonly maxDecodedBytes?: number;
 }
 
@@ -49,6 +50,9 @@ export interface Decoded {
   readonly batchBytes?: number;
 }
 
+/** Snappy and LZ4 are read on this thread: after so many bytes (10 ms) others get their turn. */
+const BYTES_OF_A_TURN = 1 << 22;
+
 /** A batch with records to show. */
 interface Kept {
   readonly base: bigint;
@@ -73,13 +77,14 @@ interface Kept {
  */
 export async function decodeRecords(records: Buffer, at: DecodeAt, limits: DecodeLimits = {}): Promise<Decoded> {
   const maxBatchBytes = limits.maxBatchBytes ?? 1 << 28;
-  const maxDecodedBytes = limits.maxDecodedBytes ?? 1 << 26;
+  const maxDecodedBytes = limits.maxDecodedBytes ?? 1 << 24;
   const aborted = new AbortedProducers(at.abortedTransactions);
   const kept: Kept[] = [];
   let nextOffset = at.position;
   let damaged: DamagedBatch | undefined;
   let batchBytes: number | undefined;
   let decodedBytes = 0;
+  let turnBytes = 0;
   let last: bigint | undefined;
   let from = 0;
   while (records.length - from >= PREFIX && decodedBytes < maxDecodedBytes) {
@@ -122,6 +127,11 @@ export async function decodeRecords(records: Buffer, at: DecodeAt, limits: Decod
         try {
           const bytes = await decompress(codec, records.subarray(from + HEADER, to), maxBatchBytes);
           decodedBytes += bytes.length;
+          turnBytes += bytes.length;
+          if (turnBytes > BYTES_OF_A_TURN) {
+            turnBytes = 0;
+            await nextTurn();
+          }
           if (count > bytes.length / SMALLEST_RECORD) throw new TicklakeError("KAFKA_RECORD_DAMAGED", `It says that it holds ${count} records and has ${bytes.length} bytes.`);
           kept.push({ ...batch, bytes, from: 0, to: bytes.length });
         } catch (error) {
