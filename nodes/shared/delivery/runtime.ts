@@ -1,7 +1,7 @@
 import { executionAsyncId } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
-import type { Node, NodeAPI } from "node-red";
+import type { Node, NodeAPI, NodeMessage } from "node-red";
 import { Ledger } from "../../../lib/delivery/ledger";
 import type { Message, NodeRef, Unprotected } from "../../../lib/delivery/ledger";
 import { shareUnread, type RouteEvent } from "../lazy-wires";
@@ -127,7 +127,7 @@ export class DeliveryRuntime {
       });
     };
     const { ledger } = this;
-    on<RouteEvent>("preRoute", (event) => { shareUnread(event, (msg) => this.RED.util.cloneMessage(msg)); });
+    on<RouteEvent>("preRoute", (event) => { shareUnread(event, (msg) => this.RED.util.cloneMessage(msg as NodeMessage)); });
     on<SendEvent>("preDeliver", ({ msg, source, destination }) => { ledger.sent(msg, source.node, destination.node); });
     on<ReceiveEvent>("onReceive", ({ msg, destination }) => { ledger.received(msg, destination.node); });
     on<ReceiveEvent>("postReceive", ({ msg, destination }) => { ledger.returned(msg, destination.node, destination.node._expectedDoneCount !== 0); });
