@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { committedOffsets, consumeAll, createTopic, startKafka, uniqueTopic, type RunningKafka } from "../support/kafka";
+import { consumeAll, createTopic, startKafka, uniqueTopic, untilCommitted, type RunningKafka } from "../support/kafka";
 import { KafkaFlow, Watch, Workplace } from "../support/kafka-flow";
 import { TradeWriter } from "../support/kafka-trades";
 import type { RunningNodeRed } from "../support/node-red";
@@ -140,15 +140,9 @@ class Trial {
   /** Waits until all groups have committed everything, stops, and looks what there is. */
   async assertWhole(): Promise<{ trades: number; doubled: number }> {
     const red = await this.main();
-    const { trades, ends } = this.writer;
+    const { trades } = this.writer;
     const groups = ["lake", "flat", "tx"].map((branch) => `${this.topic}-${branch}`);
-    const deadline = Date.now() + 60_000;
-    for (;;) {
-      const committed = await Promise.all(groups.map((group) => committedOffsets(this.kafka.brokers, group, this.topic)));
-      if (committed.every((offsets) => offsets.join() === ends.join())) break;
-      assert.ok(Date.now() < deadline, `not at the end within 60 s: ${JSON.stringify({ ends, committed, progress: this.progress() })}\n${red.logs().slice(-5000)}`);
-      await pause(250);
-    }
+    await untilCommitted(this.kafka.brokers, this.topic, groups, 60_000, () => `${JSON.stringify(this.progress())}\n${red.logs().slice(-5000)}`);
     assert.equal(await this.#gone(red, "SIGTERM"), 0);
     this.#main = undefined;
     await this.place.assertEachOnce(trades);

@@ -4,22 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { days } from "../support/days";
-import { committedOffsets, consumeAll, createTopic, deleteTopics, endOffsets, sharedKafka, uniqueTopic } from "../support/kafka";
+import { consumeAll, createTopic, deleteTopics, endOffsets, sharedKafka, uniqueTopic, untilCommitted } from "../support/kafka";
 import { KafkaFlow, Watch, Workplace } from "../support/kafka-flow";
 import { runPython } from "../support/python";
 import { root } from "../support/start";
 import { TradeDigest } from "../support/trade-digest";
-
-/** Waits until the groups have committed all of a topic. */
-async function atEnd(brokers: string, topic: string, groups: readonly string[], timeoutMs: number): Promise<void> {
-  const ends = await endOffsets(brokers, topic);
-  for (const deadline = Date.now() + timeoutMs; ;) {
-    const committed = await Promise.all(groups.map((group) => committedOffsets(brokers, group, topic)));
-    if (committed.every((offsets) => offsets.join() === ends.join())) return;
-    assert.ok(Date.now() < deadline, `not at the end within ${timeoutMs} ms: ${JSON.stringify({ ends, committed })}`);
-    await new Promise((done) => { setTimeout(done, 250); });
-  }
-}
 
 describe("whole days through Kafka", () => {
   const place = new Workplace();
@@ -66,7 +55,7 @@ describe("whole days through Kafka", () => {
     }
     await loaded;
     assert.equal((await endOffsets(brokers, iex)).reduce((sum, end) => sum + end, 0), arrays);
-    await atEnd(brokers, iex, groups, 240_000);
+    await untilCommitted(brokers, iex, groups, 240_000, () => red.logs().slice(-5000));
     assert.deepEqual([...new Watch(producer).events("reject"), ...new Watch(red).events("reject"), ...new Watch(red).errors()], []);
     assert.equal(await producer.stop(), 0);
     assert.equal(await red.stop(), 0);

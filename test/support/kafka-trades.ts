@@ -34,6 +34,9 @@ export class TradeWriter {
   /** Messages per partition. */
   get ends(): readonly number[] { return this.#next; }
 
+  /** Begins behind what is in the topic already. */
+  async catchUp(): Promise<void> { for (const [p, end] of (await endOffsets(this.brokers, this.topic)).entries()) this.#next[p] = end; }
+
   /** Writes arrays until `until` says so, with a pause after each. */
   async run(until: () => boolean, pauseMs: () => number): Promise<void> {
     while (!until()) {

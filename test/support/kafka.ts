@@ -126,6 +126,17 @@ export const endOffsets = (brokers: string, topic: string): Promise<number[]> =>
 export const committedOffsets = (brokers: string, groupId: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) =>
   ((await admin.fetchOffsets({ groupId, topics: [topic] }))[0]?.partitions ?? []).sort((a, b) => a.partition - b.partition).map((p) => Number(p.offset)));
 
+/** Waits until groups have committed all of a topic that nobody writes to any more. */
+export async function untilCommitted(brokers: string, topic: string, groups: readonly string[], timeoutMs = 60_000, explain: () => string = () => ""): Promise<void> {
+  const ends = await endOffsets(brokers, topic);
+  for (const deadline = Date.now() + timeoutMs; ;) {
+    const committed = await Promise.all(groups.map((group) => committedOffsets(brokers, group, topic)));
+    if (committed.every((offsets) => offsets.join() === ends.join())) return;
+    if (Date.now() > deadline) throw new Error(`${topic} is not read to its end within ${timeoutMs} ms: ${JSON.stringify({ ends, committed })}\n${explain()}`);
+    await new Promise((done) => { setTimeout(done, 250); });
+  }
+}
+
 /** State and members of a group: `Stable`, `Empty`, `PreparingRebalance`, `Dead` ... */
 export const describeGroup = (brokers: string, groupId: string): Promise<{ state: string; members: number }> => withAdmin(brokers, async (admin) => {
   const [group] = (await admin.describeGroups([groupId])).groups;
@@ -165,6 +176,19 @@ export interface ReadRecord {
   readonly headers: IHeaders;
 }
 
+/** Waits until the group's coordinator answers: just after a start it is still loading, which a kafkajs consumer does not survive. */
+async function coordinated(brokers: string, groupId: string): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await withAdmin(brokers, (admin) => admin.fetchOffsets({ groupId, topics: [] }));
+      return;
+    } catch (error) {
+      if (tries === 50) throw error;
+      await new Promise((done) => { setTimeout(done, 200); });
+    }
+  }
+}
+
 /**
  * Every record of a topic up to its end as of this call, by partition and offset.
  *
@@ -174,7 +198,9 @@ export interface ReadRecord {
 export async function consumeAll(brokers: string, topic: string, options: { isolation?: "committed" | "uncommitted"; each?: (record: ReadRecord) => void; timeoutMs?: number } = {}): Promise<ReadRecord[]> {
   const ends = await endOffsets(brokers, topic);
   const kafka = plainClient(brokers);
-  const consumer = kafka.consumer({ groupId: uniqueTopic("independent"), readUncommitted: options.isolation === "uncommitted", maxWaitTimeInMs: 100, maxBytesPerPartition: 4 << 20 });
+  const groupId = uniqueTopic("independent");
+  await coordinated(brokers, groupId);
+  const consumer = kafka.consumer({ groupId, readUncommitted: options.isolation === "uncommitted", maxWaitTimeInMs: 100, maxBytesPerPartition: 4 << 20 });
   const found: ReadRecord[] = [];
   const each = options.each ?? ((record: ReadRecord): void => { found.push(record); });
   const starts = await withAdmin(brokers, async (admin) => (await admin.fetchTopicOffsets(topic)).sort((a, b) => a.partition - b.partition).map((p) => Number(p.low)));
