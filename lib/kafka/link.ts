@@ -5,6 +5,8 @@ import { isConnectionFailure } from "./errors";
 import type { Address, ConnectionTimes } from "./options";
 
 const KEEP_ALIVE_MS = 30_000;
+/** A SASL session is renewed when it has this much left. */
+const REAUTHENTICATE_MS = 1_000;
 
 /**
  * A broker answers the requests of a connection one after the other, so what may take long has a connection of its own, made when first
@@ -48,6 +50,8 @@ export function openLink(options: LinkOptions): Link {
   const connectionOptions: ConnectionOptions = {
     host, port, logger, ssl: options.ssl, sasl: options.sasl, clientId: options.clientId,
     connectionTimeout: connectionTimeoutMs, requestTimeout: requestTimeoutMs, enforceRequestTimeout: true, maxInFlightRequests: null,
+    // The default of ten seconds would authenticate with every request where sessions are shorter than that.
+    reauthenticationThreshold: REAUTHENTICATE_MS,
     socketFactory: (to) => {
       const socket = openSocket(to);
       sockets.add(socket);
