@@ -12,6 +12,7 @@ export interface RecorderOptions extends Partial<ConsumerOptions> {
   readonly from?: (at: TopicPartition) => bigint | undefined;
   readonly onRecords?: (set: RecordSet, recorder: Recorder) => void;
   readonly onRebalancing?: (recorder: Recorder) => Promise<void>;
+  readonly refreshMs?: number;
 }
 
 export class Recorder {
@@ -29,7 +30,7 @@ export class Recorder {
   readonly consumer: GroupConsumer;
 
   constructor(brokers: string, options: RecorderOptions) {
-    const { from, onRecords, onRebalancing, ...rest } = options;
+    const { from, onRecords, onRebalancing, refreshMs, ...rest } = options;
     const events: ConsumerEvents = {
       ...(onRebalancing && { rebalancing: () => onRebalancing(this) }),
       assigned: (partitions) => {
@@ -59,12 +60,21 @@ export class Recorder {
       },
     };
     const log = (level: string, text: string): void => { this.log.push(`${level} ${text}`); };
-    this.consumer = new GroupConsumer({ cluster: () => new KafkaCluster({ brokers: brokers.split(","), clientId: "recorder" }), log }, { maxWaitMs: 500, ...rest }, events);
+    this.consumer = new GroupConsumer({ cluster: () => new KafkaCluster({ brokers: brokers.split(","), clientId: "recorder" }), log, ...(refreshMs !== undefined && { refreshMs }) }, { maxWaitMs: 500, ...rest }, events);
     this.consumer.start();
   }
 
   get last(): { state: ConsumerState; error: Error | undefined } | undefined {
     return this.states.at(-1);
+  }
+
+  /** Commits everything that was read of partitions that are ours. */
+  async commitRead(): Promise<void> {
+    const offsets = [...this.next].map(([key, offset]) => {
+      const [topic, partition] = key.split("/") as [string, string];
+      return { topic, partition: Number(partition), offset };
+    });
+    await this.consumer.commit(offsets).catch((error: Error) => this.log.push(`commit: ${error.message}`));
   }
 
   values(): string[] {

@@ -15,6 +15,8 @@ const ASSIGNORS: readonly (readonly [string, Assignor])[] = [["ticklake-sticky",
 
 /** Part of the rebalance time-out that the user of a partition has to settle before joining; the rest is for the others and the network. */
 const SETTLE_SHARE = 0.6;
+/** Also the time until a rebalance is heard of: a second costs nothing and makes the others wait little. */
+const BEAT_MS = 1000;
 const LEAVE_MS = 2000;
 const NAMING_MS = 500;
 /** A coordinator that moves or starts answers with errors for a moment: that is no outage yet. */
@@ -263,7 +265,7 @@ export class GroupMembership {
   // ---- staying ----------------------------------------------------------------------------------------------
 
   private async beat(): Promise<void> {
-    const interval = Math.min(3000, this.options.sessionTimeoutMs / 3);
+    const interval = Math.min(BEAT_MS, this.options.sessionTimeoutMs / 3);
     let failures = 0;
     while (!this.stop.signal.aborted) {
       const pause = failures === 0 ? interval : Math.min(interval, backoffMs(failures, { firstMs: 100, maxMs: interval, random: this.deps.random }));

@@ -19,7 +19,7 @@ describe("kafka consumer: membership", () => {
     const { wire, clock } = await readingConsumer();
     const before = wire.count("heartbeat");
     await clock.advance(15_000);
-    assert.equal(wire.count("heartbeat") - before, 5);
+    assert.equal(wire.count("heartbeat") - before, 15);
   });
 
   it("UNKNOWN_MEMBER_ID: everything is lost at once, and it joins as somebody new", async () => {
@@ -90,7 +90,7 @@ describe("kafka consumer: membership", () => {
     const { wire, clock } = await readingConsumer({ events: () => ({ rebalancing: () => new Promise<void>(() => {}) }) });
     const joins = wire.count("join");
     wire.next("heartbeat", refusal("rebalanceInProgress"));
-    await clock.advance(3000 + 35_000);
+    await clock.advance(1000 + 35_000);
     assert.equal(wire.count("join"), joins);
     await clock.advance(2000);
     assert.equal(wire.count("join"), joins + 1);
