@@ -31,13 +31,14 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
 export interface RetryOptions {
   readonly signal: AbortSignal;
   readonly onRetry?: (error: TicklakeError, waitMs: number) => void;
+  readonly pause?: typeof pause;
 }
 
 /**
  * Repeats what a repetition can mend, without end, with back-off: an outage is never taken for poison. Other
  * errors, and the stop of the sink, end it.
  */
-export async function retrying<T>(work: (signal: AbortSignal) => Promise<T>, { signal, onRetry }: RetryOptions): Promise<T> {
+export async function retrying<T>(work: (signal: AbortSignal) => Promise<T>, { signal, onRetry, pause: wait = pause }: RetryOptions): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     if (signal.aborted) throw new TicklakeError("STOPPED", "The node stopped before this was written.");
     try {
@@ -45,9 +46,9 @@ export async function retrying<T>(work: (signal: AbortSignal) => Promise<T>, { s
     } catch (caught) {
       const error = asTicklakeError(caught);
       if (error.kind !== "retry" || error.code === "STOPPED" || error.code === "DELIVERY_ABORTED" || signal.aborted) throw error;
-      const wait = backoffMs(attempt);
-      onRetry?.(error, wait);
-      await pause(wait, signal);
+      const ms = backoffMs(attempt);
+      onRetry?.(error, ms);
+      await wait(ms, signal);
     }
   }
 }

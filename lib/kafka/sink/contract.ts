@@ -1,8 +1,10 @@
 /** What the sink of Kafka topics needs and what it tells. */
 import type { LogPosition, Part, SinkHandle, TargetPosition } from "../../delivery/types";
 import type { TicklakeError } from "../../errors";
+import type { pause } from "../../retry";
 import type { KafkaClient } from "../types";
 import type { KafkaSinkOptions } from "./options";
+import type { TransactionRegistry } from "./transactional-sink";
 
 /** What became of a message (the contract's result). */
 export interface KafkaSinkResult {
@@ -45,6 +47,9 @@ export interface KafkaSinkDeps {
   /** Unix ms. */
   readonly now?: () => number;
   readonly random?: () => number;
+  readonly pause?: typeof pause;
+  /** The other transactional sinks of this process; by default there is one for all. */
+  readonly registry?: TransactionRegistry;
 }
 
 /** A sink of Kafka topics. */

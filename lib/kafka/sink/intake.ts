@@ -1,5 +1,6 @@
 import type { Part } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
+import { pause } from "../../retry";
 import type { KafkaSinkDeps, KafkaSinkEvents, SinkMessage } from "./contract";
 import { Entry } from "./entry";
 import { elementsOf } from "./payload";
@@ -12,6 +13,7 @@ const UNPROTECTED_BYTES = 64 * 1024 * 1024;
 /** The way into a sink and out of it: what is there, how much of it waits, and who is told. */
 export class Intake {
   readonly now: () => number;
+  readonly pause: typeof pause;
   readonly events: KafkaSinkEvents;
   closing = false;
   /** Records that wait, records acknowledged. */
@@ -24,6 +26,7 @@ export class Intake {
 
   constructor(private readonly deps: KafkaSinkDeps) {
     this.now = deps.now ?? Date.now;
+    this.pause = deps.pause ?? pause;
     this.events = guarded(deps.events);
   }
 

@@ -31,7 +31,7 @@ export class PlainSink implements KafkaSink {
     this.#intake = new Intake(deps);
     const { events } = this.#intake;
     this.#producer = client.producer({ idempotent: options.idempotent, compression: options.compression, retrying: events.retrying });
-    this.#topics = new Topics({ admin: client.admin, options, signal: this.#stop.signal, retrying: events.retrying, warn: events.warn, now: this.#intake.now });
+    this.#topics = new Topics({ admin: client.admin, options, signal: this.#stop.signal, retrying: events.retrying, warn: events.warn, now: this.#intake.now, pause: this.#intake.pause });
   }
 
   get waiting(): number { return this.#intake.waiting; }

@@ -1,7 +1,7 @@
 import { epochOf } from "../../delivery/token";
 import type { Lineage, LogPosition, Part, Run } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
-import { backoffMs, pause, retrying } from "../../retry";
+import { backoffMs, retrying } from "../../retry";
 import type { Compression, KafkaAdmin, TransactionalProducer } from "../types";
 import type { Entry } from "./entry";
 import type { Intake } from "./intake";
@@ -119,9 +119,9 @@ export class SourceLane {
     this.#initialised = true;
     if (lineage) {
       const { group, topic, partition, log } = lineage;
-      const onRetry = intake.events.retrying;
-      const [committed] = await retrying(() => admin.committed(group, [{ topic, partition }]), { signal, onRetry });
-      const end = committed !== undefined && log ? await retrying(() => log.end(), { signal, onRetry }) : undefined;
+      const repeat = { signal, onRetry: intake.events.retrying, pause: intake.pause };
+      const [committed] = await retrying(() => admin.committed(group, [{ topic, partition }]), repeat);
+      const end = committed !== undefined && log ? await retrying(() => log.end(), repeat) : undefined;
       if (committed !== undefined && end !== undefined && committed > end) {
         throw new TicklakeError("TOPIC_REPLACED", `Group ${group} has committed offset ${committed} of ${topic}/${partition}, and that ends at ${end}: the topic was made anew. Nothing is written, for what it holds now would be taken for written. Seek kafka-in to "earliest" to read it from its beginning.`, {
           details: { group, topic, partition, committed: String(committed), end: String(end) },
@@ -217,7 +217,7 @@ export class SourceLane {
   async #backOff(error: TicklakeError): Promise<void> {
     const wait = backoffMs(++this.#attempts);
     this.deps.intake.events.retrying(error, wait);
-    await pause(wait, this.deps.signal);
+    await this.deps.intake.pause(wait, this.deps.signal);
   }
 
   /** Opens the topics and checks sizes before anything is sent. Undefined when a message failed at that. */

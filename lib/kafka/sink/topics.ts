@@ -1,5 +1,5 @@
 import { asTicklakeError, TicklakeError } from "../../errors";
-import { retrying } from "../../retry";
+import { retrying, type pause } from "../../retry";
 import { RecordBatchBuilder } from "../records/builder";
 import type { Compression, KafkaAdmin, TopicDescription } from "../types";
 import type { Elements } from "./elements";
@@ -23,6 +23,7 @@ export interface TopicsDeps {
   readonly retrying: (error: TicklakeError, waitMs: number) => void;
   readonly warn: (text: string) => void;
   readonly now: () => number;
+  readonly pause: typeof pause;
 }
 
 /** Partitions may be added to a topic: it is looked at again after this. */
@@ -71,7 +72,7 @@ export class Topics {
   forget(name: string): void { this.known.delete(name); }
 
   private async find(name: string): Promise<TopicInfo> {
-    const { admin, options, signal, now } = this.deps;
+    const { admin, options, signal, now, pause } = this.deps;
     const onRetry = this.deps.retrying;
     let created = false;
     const since = now();
@@ -84,14 +85,14 @@ export class Topics {
       const made = await admin.describeTopic(name);
       if (!made) throw new TicklakeError("KAFKA_FAILED", `Topic ${name} was created and does not show yet.`);
       return made;
-    }, { signal, onRetry });
+    }, { signal, onRetry, pause });
     if (!created) this.report(topic);
     return this.info(topic, await this.limit(name));
   }
 
   private limit(name: string): Promise<number | undefined> {
-    const { admin, signal } = this.deps;
-    return retrying(() => admin.maxMessageBytes(name), { signal, onRetry: this.deps.retrying })
+    const { admin, signal, pause } = this.deps;
+    return retrying(() => admin.maxMessageBytes(name), { signal, onRetry: this.deps.retrying, pause })
       // Who may write to a topic may not always see its settings: then the broker says what is too large.
       .catch((caught: unknown) => { if (asTicklakeError(caught).code === "STOPPED") throw caught; return undefined; });
   }

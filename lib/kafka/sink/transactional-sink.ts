@@ -8,10 +8,15 @@ import { Intake } from "./intake";
 import { SourceLane } from "./source-lane";
 import { Topics } from "./topics";
 
-/** Which transactional sink has taken parts of a delivery: a second one would wait for the first one, and the first for it. */
-const owners = new WeakMap<Delivery, TransactionalSink>();
-/** Transactional ids in use in this process: two producers of one id fence each other for ever. */
-const idsInUse = new Map<string, TransactionalSink>();
+/** What the transactional sinks of one process must know of each other. */
+export class TransactionRegistry {
+  /** Which sink has taken parts of a delivery: a second one would wait for the first one, and the first for it. */
+  readonly owners = new WeakMap<Delivery, TransactionalSink>();
+  /** Transactional ids in use: two producers of one id fence each other for ever. */
+  readonly ids = new Map<string, TransactionalSink>();
+}
+
+const ofThisProcess = new TransactionRegistry();
 
 /**
  * Writes to Kafka exactly once: what a source partition brings and its offset become visible together, in one transaction. A transaction takes the
@@ -19,6 +24,7 @@ const idsInUse = new Map<string, TransactionalSink>();
  * whose transactional id names it: whoever takes the partition over fences whoever had it.
  */
 export class TransactionalSink implements KafkaSink {
+  readonly #registry: TransactionRegistry;
   readonly #intake: Intake;
   readonly #topics: Topics;
   readonly #stop = new AbortController();
@@ -30,9 +36,10 @@ export class TransactionalSink implements KafkaSink {
   #closed = false;
 
   constructor(private readonly deps: KafkaSinkDeps) {
+    this.#registry = deps.registry ?? ofThisProcess;
     this.#intake = new Intake(deps);
-    const { events, now } = this.#intake;
-    this.#topics = new Topics({ admin: deps.client.admin, options: deps.options, signal: this.#stop.signal, retrying: events.retrying, warn: events.warn, now });
+    const { events, now, pause: wait } = this.#intake;
+    this.#topics = new Topics({ admin: deps.client.admin, options: deps.options, signal: this.#stop.signal, retrying: events.retrying, warn: events.warn, now, pause: wait });
     // Tells the ledger that this sink goes last.
     deps.ledger.take({ last: true });
   }
@@ -48,7 +55,7 @@ export class TransactionalSink implements KafkaSink {
       return;
     }
     // A second sink must hear of it before anything can fail here.
-    for (const delivery of part.deliveries) owners.set(delivery, this);
+    for (const delivery of part.deliveries) this.#registry.owners.set(delivery, this);
     const entry = this.#intake.take(message, topic, part);
     if (!entry) return;
     let lane: SourceLane;
@@ -68,7 +75,7 @@ export class TransactionalSink implements KafkaSink {
       return new TicklakeError("CONFIG_INVALID", `${this.deps.name} writes transactions, and this message was joined from several partitions: no transaction of one partition covers it. Join within one partition, or switch "transactional" off.`);
     }
     for (const delivery of part.deliveries) {
-      const owner = owners.get(delivery);
+      const owner = this.#registry.owners.get(delivery);
       if (owner && owner !== this && !owner.#closed) {
         return new TicklakeError("CONFIG_INVALID", `${this.deps.name} and ${owner.deps.name} both write transactions for the same batches: each would have to be the last, and they would wait for each other. Let only one of them be transactional, or read the topic with a second kafka-in and another group.`);
       }
@@ -113,11 +120,11 @@ export class TransactionalSink implements KafkaSink {
     const { client, options, ledger } = this.deps;
     const lineage = delivery?.lineage;
     const transactionalId = lineage ? `${options.transactionalIdPrefix}-${lineage.group}-${lineage.topic}-${lineage.partition}` : `${options.transactionalIdPrefix}-${this.#process}-${++this.#unnamed}`;
-    const other = idsInUse.get(transactionalId);
+    const other = this.#registry.ids.get(transactionalId);
     if (other && other !== this && !other.#closed) {
       throw new TicklakeError("CONFIG_INVALID", `${this.deps.name} and ${other.deps.name} have the same transactional id (${transactionalId}) and would shut each other out. Give each its own prefix.`);
     }
-    idsInUse.set(transactionalId, this);
+    this.#registry.ids.set(transactionalId, this);
     lane = new SourceLane({
       position: lineage, transactionalId, topics: this.#topics, intake: this.#intake, signal: this.#stop.signal, compression: options.compression, admin: client.admin,
       producer: client.transactional({ transactionalId, compression: options.compression, retrying: this.#intake.events.retrying }),
@@ -150,7 +157,7 @@ export class TransactionalSink implements KafkaSink {
     this.#intake.failRest(new TicklakeError("STOPPED", "The node stopped before Kafka had committed this message."));
     this.deps.ledger.close();
     await Promise.all([...this.#lanes.values()].map((lane) => lane.close()));
-    for (const [id, sink] of idsInUse) if (sink === this) idsInUse.delete(id);
+    for (const [id, sink] of this.#registry.ids) if (sink === this) this.#registry.ids.delete(id);
   }
 }
 
