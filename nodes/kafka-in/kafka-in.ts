@@ -59,6 +59,7 @@ export = (RED: NodeAPI): void => {
         press: () => ledger.press(),
         drain: (timeoutMs) => ledger.drain(timeoutMs),
         offsetsCommittedBySink: (partition) => ledger.offsetsCommittedBySink(partition),
+        assigned: (partition, at) => ledger.assigned(partition, at),
         openPartitions: () => ledger.openPartitions(),
         positions: (at) => ledger.positions(at),
         forget: (at) => ledger.forget(at),

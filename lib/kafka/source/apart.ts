@@ -1,6 +1,6 @@
 import type { Delivery, Failure } from "../../delivery/types";
 import { TicklakeError } from "../../errors";
-import { indexOfOffset, subBatch, type RecordBatchSlice } from "./buffer";
+import { indexOfOffset, partsOf, subBatch, type BatchLimits, type RecordBatchSlice } from "./buffer";
 import type { BatchContext, HeldBatch, SourceClock } from "./contract";
 import { Isolation, type BadRecord } from "./isolate";
 
@@ -37,7 +37,9 @@ export class TakingApart {
   private over = false;
   private cancelPoll: (() => void) | undefined;
 
-  constructor(private readonly host: ApartHost, private readonly window: RecordBatchSlice, patience: number) { this.machine = new Isolation(window.count, patience); }
+  constructor(private readonly host: ApartHost, private readonly window: RecordBatchSlice, limits: BatchLimits, patience: number) {
+    this.machine = new Isolation(window.count, patience, partsOf(window, limits));
+  }
 
   /** Nothing can be sent now: it waits for an outcome. */
   get waits(): boolean { return this.over || this.current !== undefined; }

@@ -117,3 +117,21 @@ export function indexOfOffset(batch: RecordBatchSlice, offset: bigint): number {
   for (const set of batch.sets) for (let k = 0; k < set.count; k++, index++) if (set.offset(k) >= offset) return index;
   return index;
 }
+
+/** Where messages end when a batch is sent in as few as the limits allow: ascending, the last one is its count. */
+export function partsOf(batch: RecordBatchSlice, { maxRecords, maxBytes }: BatchLimits): number[] {
+  const parts: number[] = [];
+  let total = 0, count = 0, bytes = 0;
+  for (const set of batch.sets) {
+    for (let index = 0; index < set.count; index++, total++) {
+      const size = recordBytes(set, index);
+      if (count > 0 && (count >= maxRecords || bytes + size > maxBytes)) {
+        parts.push(total);
+        count = bytes = 0;
+      }
+      count++;
+      bytes += size;
+    }
+  }
+  return [...parts, total];
+}

@@ -71,6 +71,8 @@ export interface SourcePort {
   press(): void;
   drain(timeoutMs: number): Promise<void>;
   offsetsCommittedBySink(partition: string): boolean;
+  /** Sinks look whether their targets have lost something of a partition, before it is read. */
+  assigned(partition: string, at: LogPosition): void;
   openPartitions(): OpenPartition[];
   positions(at: LogPosition): Promise<TargetPosition[]>;
   forget(at: LogPosition): Promise<string[]>;

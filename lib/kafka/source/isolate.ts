@@ -23,15 +23,18 @@ export type IsolationStep =
  * *suspected* and waits; it is proven bad when a record after it passes, or at the end of the batch when any record of it passed. When every record of a batch of two
  * or more fails alone, that is an outage. A batch of one has nothing to compare with: it is taken at its word.
  *
- * In an outage every attempt costs two deliveries per record. So it is also called one when `patience` records failed alone and none passed; the
- * caller raises that from attempt to attempt, so that a batch that begins with many bad records comes through all the same.
+ * In an outage every attempt costs two deliveries per record. So it is also called one when `patience` records failed alone and none passed. The
+ * caller raises that from attempt to attempt, and takes more records together: so a run of bad records comes through in the end, however long it is.
  */
 export class Isolation {
   private readonly todo: { from: number; to: number }[];
   private suspects: BadRecord[] = [];
   private anyPassed = false;
 
-  constructor(readonly count: number, private readonly patience = Infinity) { this.todo = [{ from: 0, to: count }]; }
+  /** @param parts where messages end that hold as much as one may, ascending up to `count`: nothing larger is sent. By default all is one message. */
+  constructor(readonly count: number, private readonly patience = Infinity, parts: readonly number[] = [count]) {
+    this.todo = parts.map((to, k) => ({ from: parts[k - 1] ?? 0, to })).reverse();
+  }
 
   /** Records that failed alone and are not proven bad yet, in order: what is sent next must not overtake them. */
   get suspected(): readonly BadRecord[] { return this.suspects; }

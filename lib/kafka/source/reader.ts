@@ -3,7 +3,7 @@ import type { BatchSpec, Delivery, Failure, LogView } from "../../delivery/types
 import { TicklakeError } from "../../errors";
 import type { KafkaConsumer, RecordSet, TopicPartition } from "../types";
 import { isTopicReplaced, TakingApart, type ApartHost } from "./apart";
-import { RecordBuffer, type RecordBatchSlice } from "./buffer";
+import { RecordBuffer, type BatchLimits, type RecordBatchSlice } from "./buffer";
 import type { KafkaInConfig } from "./config";
 import type { BatchContext, BatchPlace, DeadLetter, HeldBatch, OutgoingBatch, SourceClock, SourceNews, SourcePort } from "./contract";
 import { decodeBatch, plainOffset, rawRecord, type Undecodable } from "./decode";
@@ -42,6 +42,8 @@ type Hold = "user" | "buffer" | "total" | "backoff" | "stopped" | "moving";
 
 /** How many records may fail alone before the first look is called an outage; doubled from look to look. */
 const FIRST_PATIENCE = 8;
+/** The most that is taken apart together. */
+const MAX_WINDOW_BYTES = 8_388_608;
 const DAMAGED_RETRY_MS = 30_000;
 
 /** One assigned partition: what was fetched of it, where it stands, and what happens when its deliveries fail. */
@@ -107,6 +109,8 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.committed = offset;
     this.delivered = offset;
     this.state = "reading";
+    // What an earlier assignment of the partition left behind is over.
+    if (this.holds.size === 0) this.host.consumer.resume([this.at]);
     this.readFrom(offset);
   }
 
@@ -196,7 +200,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.recovered();
     if (this.buffer.records === 0) this.bufferedSince = this.host.clock.now();
     this.buffer.push(set);
-    if (this.buffer.bytes >= this.high) this.suspend("buffer");
+    if (this.buffer.bytes >= (this.state === "isolating" ? Math.max(this.high, this.windowLimits().maxBytes) : this.high)) this.suspend("buffer");
     this.host.wake();
   }
 
@@ -276,7 +280,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
     if (this.buffer.records === 0 || (this.state !== "reading" && this.state !== "isolating" && this.state !== "damaged")) return Infinity;
     const { maxWaitMs } = this.host.config;
     if (this.state === "isolating") {
-      if (this.buffer.isFull(this.limits()) || this.buffer.end! >= this.isolateUntil!) return 0;
+      if (this.buffer.isFull(this.windowLimits()) || (this.looks === 0 && this.buffer.end! >= this.isolateUntil!)) return 0;
       return Math.max(0, this.bufferedSince + Math.max(maxWaitMs, 500) - now);
     }
     if (this.buffer.isFull(this.limits())) return 0;
@@ -290,7 +294,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
   /** Sends the next batch, or the next part of one that is taken apart. */
   sendNext(): void {
     if (this.apart) { this.step(this.apart); return; }
-    const batch = this.buffer.take(this.limits());
+    const batch = this.buffer.take(this.state === "isolating" ? this.windowLimits() : this.limits());
     if (!batch) return;
     this.position = batch.nextOffset;
     if (this.buffer.bytes < this.high / 2) this.release("buffer");
@@ -300,9 +304,8 @@ export class PartitionReader implements TopicPartition, ApartHost {
       this.deliver(batch);
       return;
     }
-    const looks = Math.max(0, this.attempts - this.host.maxAttempts);
     this.apartAttempts = this.attempts;
-    this.apart = new TakingApart(this, batch, FIRST_PATIENCE * 2 ** Math.min(looks, 20));
+    this.apart = new TakingApart(this, batch, this.limits(), FIRST_PATIENCE * 2 ** this.looks);
     this.step(this.apart);
   }
 
@@ -316,7 +319,16 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.host.wake();
   }
 
-  private limits() { return { maxRecords: this.host.config.maxRecords, maxBytes: this.host.config.maxBytes, cutAt: this.cutAt }; }
+  /** How far to look: one step for every two times that the batch was taken apart in vain, for in an outage each look is load on what is down. */
+  private get looks(): number { return Math.min(20, Math.max(0, this.attempts - this.host.maxAttempts) >> 1); }
+
+  /** What is looked at together: the batch, and from look to look more of what is behind it, in which something may pass. */
+  private windowLimits(): BatchLimits {
+    const { maxRecords, maxBytes } = this.host.config;
+    return { maxRecords: maxRecords * 2 ** this.looks, maxBytes: Math.max(maxBytes, Math.min(maxBytes * 2 ** this.looks, MAX_WINDOW_BYTES)) };
+  }
+
+  private limits(): BatchLimits { return { maxRecords: this.host.config.maxRecords, maxBytes: this.host.config.maxBytes, cutAt: this.cutAt }; }
 
   deliver(batch: RecordBatchSlice): Delivery<BatchContext> {
     const { records, rejects } = decodeBatch(batch.sets, this.host.config.format);

@@ -186,7 +186,11 @@ export class KafkaSource implements ReaderHost {
         await this.consumer.commit(fresh.map((reader, k): PartitionOffset => ({ ...reader.at, offset: starts[k]! })), this.life.signal);
         fresh.forEach((reader, k) => { offsets[ours.indexOf(reader)] = starts[k]; });
       }
-      ours.forEach((reader, k) => { if (isOurs(reader)) reader.begin(offsets[k]!); });
+      ours.forEach((reader, k) => {
+        if (!isOurs(reader)) return;
+        this.port.assigned(reader.key, this.logPosition(reader));
+        reader.begin(offsets[k]!);
+      });
     }, this.life.signal);
     this.news.changed();
   }
