@@ -58,9 +58,12 @@ export = (RED: NodeAPI): void => {
           settled: () => sink.settled(),
           aborted: (parts) => sink.aborted(parts),
           pressure: () => sink.pressure(),
+          positions: (at) => sink.positions(at),
+          forget: (at) => sink.forget(at),
+          assigned: (at) => sink.assigned(at),
         }, table);
         const sink: TableSink = new TableSink({
-          catalog, identifier, name: table, options, encoder: encoder.pool, ledger: ledger.handle, events: events(table, () => sink.waiting),
+          catalog, identifier, name: table, options, encoder: encoder.pool, ledger: ledger.handle, node: node.id, events: events(table, () => sink.waiting),
         });
         targets.set(table, known = { sink, ledger });
       }

@@ -6,6 +6,13 @@ import type { StatusLine } from "../shared/status";
 /** What is in the way, for the errors that mend themselves. */
 const TROUBLE: { readonly [code: string]: string | undefined } = {
   STORAGE_FULL: "disk full", STORAGE_FAILED: "storage fails", COMMIT_CONFLICT: "others write to the table", COMMIT_UNKNOWN: "storage does not answer", WORKER_FAILED: "encoder failed",
+  KAFKA_UNREACHABLE: "Kafka does not answer", KAFKA_FAILED: "Kafka does not answer",
+};
+
+/** What to do, in the few words that a status holds. The log has the whole message. */
+const ADVICE: { readonly [code: string]: ((error: TicklakeError) => string) | undefined } = {
+  TABLE_REPLACED: () => "table was made anew: going on in the new one",
+  TOPIC_REPLACED: ({ details }) => `${String(details?.["topic"])}/${String(details?.["partition"])} was made anew: seek with forget`,
 };
 
 const number = (n: number): string => n.toLocaleString("en-US");
@@ -40,7 +47,7 @@ export class SinkStatus {
   }
 
   failed(table: string, error: TicklakeError): void {
-    this.#trouble = { table, show: () => this.line.fail(short(error.message)) };
+    this.#trouble = { table, show: () => this.line.fail(short(ADVICE[error.code]?.(error) ?? error.message)) };
     this.#show();
   }
 

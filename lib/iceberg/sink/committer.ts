@@ -36,6 +36,8 @@ export interface CommitterDeps {
   readonly signal: AbortSignal;
   readonly now: () => number;
   readonly onRetry: (error: TicklakeError, waitMs: number) => void;
+  /** The table was read anew: it may have gone back. Deliveries that it sends back are aborted when this returns. */
+  readonly followed: () => void;
   /** A message of the selection that turned out to be in the table already. */
   readonly duplicate: (entry: Entry) => void;
   /** Named steps of every commit, for tests that crash or fail there. */
@@ -68,6 +70,7 @@ export class Committer {
       try {
         const outcome = await this.#append(left, files);
         open.follow(outcome.state);
+        this.deps.followed();
         releaseBatch(taken.batch);
         return {
           landed: left,
@@ -109,6 +112,7 @@ export class Committer {
       ...(options.exactlyOnce ? { watermarks: selection.watermarks(options.writerId) } : {}),
       checkBase: (base) => {
         open.follow(base);
+        this.deps.followed();
         selection.check(options.exactlyOnce ? open.marks : new Map());
       },
     }), { signal, onRetry });

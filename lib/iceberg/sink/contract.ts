@@ -25,7 +25,9 @@ export interface TableSinkEvents {
   changed(): void;
 }
 
-export interface TableSinkDeps extends OpenOptions {
+export interface TableSinkDeps extends Omit<OpenOptions, "before"> {
+  /** Id of the node that the sink belongs to (by default the ledger's id of the sink). */
+  readonly node?: string;
   readonly options: SinkOptions;
   readonly encoder: EncoderPool;
   readonly ledger: SinkHandle;

@@ -6,7 +6,8 @@ import { checkCompatible, inferSchema, parseSchema, presetSchema } from "../sche
 import { parsePartitionBy, UNPARTITIONED } from "../transforms";
 import type { PartitionSpec, Schema, TableIdentifier } from "../types";
 import { readWatermarks } from "../watermarks";
-import { describeKey, marksOf, type Marks } from "./marks";
+import type { Marks } from "./marks";
+import { Standing } from "./standing";
 import type { SinkOptions } from "./options";
 import type { LazyRows } from "./lazy-rows";
 import { isKafkaRecord, type Rows } from "./payload";
@@ -17,7 +18,8 @@ export interface OpenOptions {
   /** As the user wrote it, for messages. */
   readonly name: string;
   readonly options: SinkOptions;
-  readonly events?: { warn(message: string): void };
+  /** Where the table that had this name before stood. */
+  readonly before?: Standing;
 }
 
 /**
@@ -28,9 +30,8 @@ export class OpenTable {
   columns: ColumnAccumulator;
   schema: Schema;
   spec: PartitionSpec;
-  marks: Marks = new Map();
+  readonly standing: Standing;
   readonly name: string;
-  readonly #uuid: string;
   #state: TableState;
   #names: Set<string>;
   #scratch: ColumnAccumulator | undefined;
@@ -38,7 +39,7 @@ export class OpenTable {
   private constructor(readonly table: Table, private readonly options: OpenOptions) {
     this.name = options.name;
     this.#state = table.state;
-    this.#uuid = table.state.metadata["table-uuid"];
+    this.standing = new Standing(options.options.writerId, table.state.metadata["table-uuid"], options.before);
     this.schema = currentSchema(table.state.metadata);
     this.spec = defaultSpec(table.state.metadata);
     this.columns = new ColumnAccumulator(this.schema);
@@ -132,24 +133,15 @@ export class OpenTable {
    * @throws TicklakeError TABLE_REPLACED when the name belongs to another table now
    */
   follow(state: TableState): void {
-    if (state.metadata["table-uuid"] !== this.#uuid) {
+    if (state.metadata["table-uuid"] !== this.standing.uuid) {
       throw new TicklakeError("TABLE_REPLACED", `Table ${this.name} was dropped and made anew by somebody (other table-uuid). Nothing was written into the new one with the old layout; what is sent again goes there.`);
     }
     this.#state = state;
-    const marks = marksOf(readWatermarks(state.metadata).watermarks, this.options.options.writerId);
-    this.#warnOfReversal(marks);
-    this.marks = marks;
+    if (this.options.options.exactlyOnce) this.standing.follow(readWatermarks(state.metadata));
   }
 
-  /** Somebody rolled the table back: rows that we counted as written are gone, and nobody sends them again by himself. */
-  #warnOfReversal(marks: Marks): void {
-    if (!this.options.options.exactlyOnce) return;
-    for (const [key, before] of this.marks) {
-      const now = marks.get(key);
-      if (now !== undefined && now >= before) continue;
-      this.options.events?.warn(`Table ${this.name} was rolled back behind what this node has written: ${describeKey(key)} ${now === undefined ? "has no watermark any more" : `is back at offset ${now}`}, it was at ${before}. Rows from there on that were read before are not written again by themselves.`);
-    }
-  }
+  /** How far each partition is for this writer. */
+  get marks(): Marks { return this.standing.marks; }
 
   /**
    * Says which of rows that are in the table already were refused when they were written: their rejects may not have got through before a crash.

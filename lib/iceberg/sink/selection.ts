@@ -48,7 +48,7 @@ export class Selection {
   watermarks(writer: string): Watermark[] {
     return this.open.flatMap(({ deliveries }) => {
       const lineage = deliveries[deliveries.length - 1]?.lineage;
-      return lineage ? [watermarkOf(writer, lineage)] : [];
+      return lineage ? [watermarkOf(writer, lineage, deliveries[0]!.lineage?.firstOffset)] : [];
     });
   }
 

@@ -1,19 +1,26 @@
-import type { Part, Run } from "../../delivery/types";
+import type { LogPosition, Part, Run, TargetPosition } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
 import { guarded } from "./guarded";
 import { compareWithMark } from "./marks";
 import { LazyRows, objectsOf, type Incoming } from "./lazy-rows";
+import { LogCheck } from "./log-check";
 import type { Rows } from "./payload";
 import { cutOf, isBelow, Selection, straddles, type Entry } from "./selection";
 import { Committer } from "./committer";
+import type { TableState } from "../catalog/types";
 import type { TableSinkDeps } from "./contract";
 import { OpenTable } from "./open-table";
+import { forgetPosition, nextOffset } from "./positions";
+import type { Reversal, Standing } from "./standing";
 import { pause, retrying } from "../../retry";
 
 /** What makes a schema drawn from a first message impossible: that message is to blame, not those behind it. */
 const SAMPLE_ERRORS: ReadonlySet<string> = new Set(["SCHEMA_INVALID", "SCHEMA_MISMATCH", "PARTITION_SPEC_INVALID"]);
 /** What a commit meets when the table that rows were laid out for is no more. */
 const TABLE_GONE: ReadonlySet<string> = new Set(["TABLE_REPLACED", "TABLE_NOT_FOUND", "PARTITION_SPEC_INVALID"]);
+
+/** A message and its rows. */
+interface Message { readonly rows: Incoming; readonly part: Part }
 
 /** Rows without delivery that may wait, as a multiple of a commit's bounds: nothing upstream slows them down. */
 const UNPROTECTED_COMMITS = 4;
@@ -30,11 +37,15 @@ export class TableSink {
   #open: OpenTable | undefined;
   #opening: Promise<void> | undefined;
   /** Messages that came before the table was open. */
-  #backlog: { rows: Incoming; part: Part }[] = [];
+  #backlog: Message[] = [];
   /** Parked and not in a commit, oldest first. */
   readonly #entries = new Map<Part, Entry>();
   /** Messages that are in the table by the watermarks that we know: done when those have been read anew, for it may have been rolled back. */
-  #doubles: { rows: Incoming; part: Part }[] = [];
+  #doubles: Message[] = [];
+  /** Messages of partitions of which it is not certain yet that they are the ones that the table knows. */
+  readonly #check: LogCheck<Message>;
+  /** Where the table stood when it was last open. */
+  #stood: Standing | undefined;
   #unprotectedRows = 0;
   #duplicates = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -53,11 +64,14 @@ export class TableSink {
   constructor(deps: TableSinkDeps) {
     this.#deps = { ...deps, events: guarded(deps.events) };
     this.#now = deps.now ?? Date.now;
+    const { events } = this.#deps;
+    this.#check = new LogCheck({ table: deps.name, signal: this.#stop.signal, onRetry: events.retrying, warn: events.warn });
   }
 
   /** Rows that wait for a commit. */
   get waiting(): number {
-    return (this.#open?.columns.rows ?? 0) + this.#backlog.reduce((sum, { rows }) => sum + rows.length, 0);
+    const count = (messages: readonly Message[]): number => messages.reduce((sum, { rows }) => sum + rows.length, 0);
+    return (this.#open?.columns.rows ?? 0) + count(this.#backlog) + count(this.#check.waiting);
   }
 
   /**
@@ -79,11 +93,7 @@ export class TableSink {
       return;
     }
     if (part.deliveries.length === 0) this.#unprotectedRows += rows.length;
-    if (this.#open) this.#accept(this.#open, rows, part);
-    else {
-      this.#backlog.push({ rows, part });
-      this.#opening ??= this.#openTable();
-    }
+    this.#release(rows, part);
   }
 
   /** The table is open: its columns hold memory. */
@@ -91,12 +101,68 @@ export class TableSink {
 
   /** Lets go of the table and its columns; the next message opens it again. False, and nothing happens, while something waits or is under way. */
   rest(): boolean {
-    if (this.#entries.size > 0 || this.#backlog.length > 0 || this.#doubles.length > 0 || this.#opening || this.#pumping) return false;
+    if (this.#entries.size > 0 || this.#backlog.length > 0 || this.#doubles.length > 0 || this.#check.waiting.length > 0 || this.#opening || this.#pumping) return false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#wanted = false;
-    this.#open = undefined;
+    this.#letGo();
     return true;
+  }
+
+  /** The ledger: how far the table is with a partition. Reads it anew; a table that is not open is only looked at. */
+  async positions(at: LogPosition): Promise<TargetPosition[]> {
+    const { options, name, node, ledger, catalog, identifier } = this.#deps;
+    if (!options.exactlyOnce) return [];
+    const state = await (this.#open ? this.#open.table.refresh() : catalog.loadTable(identifier).then((table) => table.state)).catch(unlessMissing);
+    const next = state && nextOffset(state, at, options.writerId);
+    const { cluster, group, topic, partition } = at;
+    return next === undefined ? [] : [{ cluster, group, topic, partition, target: name, node: node ?? ledger.id, nextOffset: next }];
+  }
+
+  /** The ledger: makes the table forget how far it is with a partition. What comes again is written again. */
+  async forget(at: LogPosition): Promise<string[]> {
+    const { options, name, catalog, identifier } = this.#deps;
+    if (!options.exactlyOnce) return [];
+    const table = this.#open?.table ?? await catalog.loadTable(identifier).catch(unlessMissing);
+    const state = table && await forgetPosition(table, at, options.writerId);
+    this.#open?.standing.forget(at);
+    if (state) this.#follow(state);
+    return state ? [name] : [];
+  }
+
+  /** The ledger: a source begins to read a partition. The table may have gone back while nothing of it came. */
+  assigned(at: LogPosition): void {
+    const open = this.#open;
+    if (!open || !this.#deps.options.exactlyOnce) return;
+    open.standing.askAgain(at);
+    retrying(() => open.table.refresh(), { signal: this.#stop.signal, onRetry: this.#deps.events.retrying }).then((state) => { if (this.#open === open) this.#follow(state); }, () => undefined);
+  }
+
+  #follow(state: TableState): void {
+    try {
+      this.#open?.follow(state);
+    } catch (error) {
+      this.#failed(asTicklakeError(error), []);
+      return;
+    }
+    this.#sendBack();
+  }
+
+  /** Asks sources for what the table held and holds no longer. What is open of those partitions is aborted by that. */
+  #sendBack(): void {
+    const { ledger, events, name } = this.#deps;
+    const standing = this.#open?.standing;
+    for (const reversal of standing?.reversals ?? []) {
+      const reason = describe(name, reversal);
+      if (!ledger.rewind(reversal.at, reversal.to, reversal.from, reason)) continue;
+      standing!.asked(reversal);
+      events.warn(reason);
+    }
+  }
+
+  #letGo(): void {
+    this.#stood = this.#open?.standing;
+    this.#open = undefined;
   }
 
   /** Commits what is settled now; resolves when that is done. What comes later is waited for by nobody: under load there is no end to it. */
@@ -129,6 +195,7 @@ export class TableSink {
     const gone = new Set(parts);
     this.#backlog = this.#backlog.filter(({ part }) => !gone.has(part));
     this.#doubles = this.#doubles.filter(({ part }) => !gone.has(part));
+    this.#check.drop(gone);
     const ranges: [number, number][] = [];
     for (const part of parts) {
       const entry = this.#entries.get(part);
@@ -153,7 +220,7 @@ export class TableSink {
     }
     this.#stop.abort();
     const stopped = new TicklakeError("STOPPED", "The node stopped before these rows were committed.");
-    for (const part of [...this.#backlog.map((b) => b.part), ...this.#entries.keys()]) {
+    for (const part of [...[...this.#backlog, ...this.#check.clear()].map((message) => message.part), ...this.#entries.keys()]) {
       if (part.deliveries.length === 0 && (part.state === "held" || part.state === "parked")) part.fail(stopped);
     }
     this.#deps.ledger.close();
@@ -163,8 +230,10 @@ export class TableSink {
     const { events } = this.#deps;
     try {
       const sample = this.#deps.options.schema === "infer" ? objectsOf(this.#backlog[0]?.rows ?? []) : [];
-      const open = await retrying(() => (ahead ? OpenTable.load(this.#deps) : OpenTable.open(this.#deps, sample)), { signal: this.#stop.signal, onRetry: events.retrying });
+      const deps = { ...this.#deps, ...(this.#stood ? { before: this.#stood } : {}) };
+      const open = await retrying(() => (ahead ? OpenTable.load(deps) : OpenTable.open(deps, sample)), { signal: this.#stop.signal, onRetry: events.retrying });
       this.#open = open;
+      this.#sendBack();
       if (open) for (const { rows, part } of this.#backlog.splice(0)) if (part.state === "held") this.#accept(open, rows, part);
     } catch (caught) {
       const error = asTicklakeError(caught);
@@ -194,7 +263,7 @@ export class TableSink {
 
   #take(open: OpenTable, rows: Incoming, part: Part): void {
     const { options, events } = this.#deps;
-    if (options.exactlyOnce && this.#known(open, rows, part)) return;
+    if (options.exactlyOnce && (this.#isUnsure(open, { rows, part }) || this.#known(open, rows, part))) return;
     this.#nameUnknownFields(open, rows);
     let refused = 0;
     const { from, to } = (rows instanceof LazyRows ? open.appendColumns(rows) : undefined)
@@ -205,6 +274,22 @@ export class TableSink {
     if (this.#overBound()) this.#want();
     else this.#schedule();
     events.changed();
+  }
+
+  /** True when the message has to wait until it is known that the table's watermarks speak of its log. */
+  #isUnsure(open: OpenTable, message: Message): boolean {
+    if (open.standing.reversals.length > 0) this.#sendBack();
+    if (message.part.state !== "held") return true;
+    return this.#check.holds(message, open.standing, ({ rows, part }) => { this.#release(rows, part); }, (error, messages) => { this.#failed(error, messages.map(({ part }) => part)); });
+  }
+
+  #release(rows: Incoming, part: Part): void {
+    if (part.state !== "held") return;
+    if (this.#open) this.#accept(this.#open, rows, part);
+    else {
+      this.#backlog.push({ rows, part });
+      this.#opening ??= this.#openTable();
+    }
   }
 
   /** Looks the message up in the table's watermarks; true when it needs no writing (or must come again in two pieces). */
@@ -234,6 +319,7 @@ export class TableSink {
       this.#failed(asTicklakeError(caught), doubles.map(({ part }) => part));
       return;
     }
+    this.#sendBack();
     for (const { rows, part } of doubles) {
       if (part.state !== "held") continue;
       if (!isBelow(part, open.marks)) { this.#accept(open, rows, part); continue; }
@@ -311,6 +397,8 @@ export class TableSink {
   async #pump(): Promise<void> {
     // Later in the same turn more may park: let the turn end first, so that it goes into the same commit.
     await new Promise((resolve) => setImmediate(resolve));
+    // All that was wished for may have been aborted meanwhile: then there is nothing to look at, and nobody to look again.
+    this.#nudged = false;
     while ((this.#wanted || this.#doubles.length > 0) && this.#open && !this.#stop.signal.aborted) {
       this.#nudged = false;
       if (this.#doubles.length > 0) { await this.#confirm(this.#open); continue; }
@@ -349,6 +437,7 @@ export class TableSink {
     for (const { part, from, to } of selection.entries) if (part.deliveries.length === 0) this.#unprotectedRows -= to - from;
     const committer = new Committer({
       open, options, encoder: this.#deps.encoder, signal: this.#stop.signal, now: this.#now, onRetry: events.retrying,
+      followed: () => { this.#sendBack(); },
       duplicate: ({ part, from, to }) => this.#unwritten(part, to - from), ...(this.#deps.at ? { at: this.#deps.at } : {}),
     });
     const outcome = await committer.commit(selection).catch((caught: unknown) => asTicklakeError(caught));
@@ -373,13 +462,24 @@ export class TableSink {
     const parts = [...of];
     if (TABLE_GONE.has(error.code)) {
       // What waits was laid out for a table that is no more: it comes again, or fails where nobody can send it again.
-      parts.push(...this.#entries.keys(), ...this.#doubles.splice(0).map(({ part }) => part));
+      parts.push(...this.#entries.keys(), ...[...this.#doubles.splice(0), ...this.#check.clear()].map(({ part }) => part));
       this.#entries.clear();
       this.#unprotectedRows = 0;
-      this.#open = undefined;
+      this.#letGo();
     }
     if (!this.#stop.signal.aborted) events.failed(error);
     ledger.giveBack(runs);
     for (const part of parts) if (part.state === "taken" || part.state === "parked" || part.state === "held") part.fail(error);
   }
+}
+
+/** A table that is not there has no watermarks. */
+function unlessMissing(error: unknown): undefined {
+  if (error instanceof TicklakeError && error.code === "TABLE_NOT_FOUND") return undefined;
+  throw error;
+}
+
+function describe(table: string, { at, to, from, cause }: Reversal): string {
+  const what = cause === "replaced" ? `Table ${table} was replaced by one that holds less` : `Table ${table} was rolled back behind what this node has written`;
+  return `${what}: ${at.topic}/${at.partition} (group ${at.group}) is back at offset ${to}, it was at ${from}. Records ${to} to ${from - 1n} are read again and written once.`;
 }

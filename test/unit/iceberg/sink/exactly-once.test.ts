@@ -39,7 +39,7 @@ describe("exactly once into Iceberg", () => {
     const { metadata } = (await world.table()).state;
     assert.ok(currentSnapshot(metadata)!.summary[WATERMARKS]);
     assert.ok(metadata.properties[WATERMARKS]);
-    assert.deepEqual(readWatermarks(metadata).watermarks, [{ writer: "w", cluster: "c1", group: "g1", topic: "iex_data", partition: 0, nextOffset: 10n, lastOffset: 9n, lastTimestamp: lineage(0, 10).lastTimestamp }]);
+    assert.deepEqual(readWatermarks(metadata).watermarks, [{ writer: "w", cluster: "c1", group: "g1", topic: "iex_data", partition: 0, nextOffset: 10n, lastOffset: 9n, lastTimestamp: lineage(0, 10).lastTimestamp, firstOffset: 0n }]);
   });
 
   it("recognises after a restart what is in the table already, and counts it", async () => {

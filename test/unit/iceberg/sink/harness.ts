@@ -71,6 +71,7 @@ export class TestSink {
   constructor(readonly world: World, readonly id: string, properties: Record<string, unknown> = {}, catalog: HadoopCatalog = world.catalog) {
     this.handle = world.ledger.openSink(id, {
       settled: () => this.sink.settled(), aborted: (parts) => this.sink.aborted(parts), pressure: () => this.sink.pressure(),
+      positions: (at) => this.sink.positions(at), forget: (at) => this.sink.forget(at), assigned: (at) => this.sink.assigned(at),
     });
     this.sink = new TableSink({
       catalog, identifier: { namespace: ["db"], name: "trades" }, name: "db.trades", encoder: world.encoder, ledger: this.handle,

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Delivery, Lineage, Part, PartState, Run } from "../../../../lib/delivery/types";
 import { TicklakeError } from "../../../../lib/errors";
-import { marksOf, type Marks } from "../../../../lib/iceberg/sink/marks";
+import { markKey, type Marks } from "../../../../lib/iceberg/sink/marks";
 import { Selection, type Entry } from "../../../../lib/iceberg/sink/selection";
-import type { Watermark } from "../../../../lib/iceberg/watermarks";
 
 /** A batch [from, to) of a partition: `here` says whether rows of it came to this sink; `rows` how many fitted. */
 interface BatchPlan { readonly length: number; readonly here: boolean; readonly rows: number }
@@ -73,7 +72,7 @@ class Scene {
       const lineage = { ...deliveries.at(-1)!.lineage!, firstOffset: deliveries[0]!.lineage!.firstOffset };
       if (parts.length > 0) this.runs.push({ source: "s", partition: String(partition), epoch: 0, deliveries, parts, lineage });
     }
-    this.marks = marksOf(plan.marks.flatMap((mark, partition): Watermark[] => (mark < 0 ? [] : [{ writer: "w", cluster: "c", group: "g", topic: "t", partition, nextOffset: BigInt(mark), lastOffset: BigInt(mark - 1), lastTimestamp: 0 }])), "w");
+    this.marks = new Map(plan.marks.flatMap((mark, partition) => (mark < 0 ? [] : [[markKey({ cluster: "c", group: "g", topic: "t", partition }), BigInt(mark)] as const])));
   }
 
   abort(partition: number, index: number): void {

@@ -293,25 +293,6 @@ describe("iceberg sink in trouble", () => {
     await dying.close();
   });
 
-  it("warns when the table was rolled back behind what it has written, and names the range", async () => {
-    const sink = world.sink("w");
-    const source = new ScriptedSource(world.ledger);
-    for (const at of [0, 10]) {
-      source.send(trades(at, at + 10), [sink], { lineage: lineage(at, at + 10) });
-      await parked(sink);
-      await sink.sink.flush();
-    }
-    const table = await world.table();
-    const [first] = table.state.metadata.snapshots;
-    await table.commit(table.state, [{ action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": first!["snapshot-id"] }]);
-    source.send(trades(20, 30), [sink], { lineage: lineage(20, 30) });
-    await parked(sink);
-    await sink.sink.flush();
-    assert.deepEqual(await world.ids(), [...range(0, 10), ...range(20, 30)]);
-    assert.equal(sink.warnings.length, 1);
-    assert.match(sink.warnings[0]!, /rolled back behind what this node has written: iex_data\/0 \(group g1\) is back at offset 10, it was at 20/);
-  });
-
   it("writes again what comes again after the table was rolled back: watermarks that are known may be those of rows that are gone", async () => {
     const sink = world.sink("w");
     const source = new ScriptedSource(world.ledger);
