@@ -95,7 +95,7 @@ export function asKafkaError(error: unknown, context: ErrorContext, options?: Pi
   if (name === "KafkaJSSASLAuthenticationError" || isSaslFailure(error)) return saslError(text, at, details, options, error);
   if (isProtocolError(error)) return kafkaError((error as KafkajsError).code as number, { doing: context.doing, details: { ...details } }, error);
   if (name === "KafkaJSServerDoesNotSupportApiKey") {
-    return new TicklakeError("KAFKA_UNSUPPORTED", `${context.doing} failed: ${at} does not know this request. Kafka 2.1 or newer is needed.`, { cause: error, details });
+    return new TicklakeError("KAFKA_UNSUPPORTED", `${context.doing} failed: ${at} does not know this request. Kafka 2.3 or newer is needed.`, { cause: error, details });
   }
   if (isConnectionFailure(error) || isSocketError(error)) {
     return new TicklakeError("KAFKA_UNREACHABLE", `${context.doing} failed: ${connectionText(error, text, at)}`, { cause: error, details: { ...details, connection: true } });

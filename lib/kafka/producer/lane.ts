@@ -4,11 +4,12 @@ import { place } from "../cluster";
 import { KAFKA_ERRORS } from "../error-codes";
 import { KafkaCode, kafkaCodeOf, kafkaError } from "../errors";
 import type { LogLevel } from "../log";
+import type { RefusedRecord } from "../protocol/produce";
 import type { ProducerIdentity } from "../requests/transactions";
 import type { Compression, Produced, RecordBatch, TopicPartition } from "../types";
 import type { BatchSender, Outcome } from "./sender";
 import { onAbort } from "./signals";
-import { halves } from "./split";
+import { halves, only } from "./split";
 
 /** A topic that is not known is waited for: brokers learn of new topics and leaders one after the other. */
 const UNKNOWN_TOPIC_MS = 30_000;
@@ -64,8 +65,8 @@ interface Sending {
 interface Piece {
   readonly sending: Sending;
   readonly batch: RecordBatch;
-  /** Index of its first record in the batch that was handed in. */
-  readonly from: number;
+  /** Index of its record k in the batch that was handed in. */
+  readonly index: (k: number) => number;
   /** Bytes, kept until the outcome is known: a repetition sends exactly these. */
   encoded: Buffer | undefined;
   /** It may be in the log already. */
@@ -99,7 +100,7 @@ export class Lane {
     return new Promise((resolve, reject) => {
       if (this.closed || signal?.aborted) { reject(this.closed ?? stopped()); return; }
       const sending: Sending = { count: batch.count, refused: [], written: 0, baseOffset: undefined, open: 1, settled: false, resolve, reject };
-      this.queue.push({ sending, batch, from: 0, encoded: undefined, maybeWritten: false, corrupt: 0 });
+      this.queue.push({ sending, batch, index: (k) => k, encoded: undefined, maybeWritten: false, corrupt: 0 });
       if (signal) {
         // Whoever stops does not wait for an answer; this lane does, so that the next batch finds a known number.
         const after = onAbort(signal, () => { this.settle(sending, stopped()); this.wake?.abort(); });
@@ -183,11 +184,11 @@ export class Lane {
     }
     const code = outcome.errorCode;
     if (code === KafkaCode.none || code === KafkaCode.duplicateSequenceNumber) { this.written(piece, outcome.baseOffset); return undefined; }
-    const error = kafkaError(code, { doing: `Writing to ${place(this.at)}`, details: { ...this.at } });
+    const error = kafkaError(code, { doing: `Writing to ${place(this.at)}`, details: { ...this.at } }, outcome.message ? { brokerMessage: outcome.message } : undefined);
     if (MAYBE_WRITTEN.has(code)) piece.maybeWritten = true;
     if (TRANSACTION_OVER.has(code) || (OUT_OF_STEP.has(code) && this.options.transactional)) { this.leave(piece, error); return undefined; }
     if (OUT_OF_STEP.has(code)) return this.restep(piece, code, error);
-    if (TOO_LARGE.has(code) || REFUSED.has(code)) { await this.refuse(piece, error); return undefined; }
+    if (TOO_LARGE.has(code) || REFUSED.has(code)) { await this.refuse(piece, error, outcome.refused); return undefined; }
     if (code === KafkaCode.corruptMessage && ++piece.corrupt >= CORRUPT_ATTEMPTS) { await this.refuse(piece, new TicklakeError("KAFKA_RECORD_REFUSED", error.message, { details: { ...error.details } })); return undefined; }
     this.options.sender.forgetLeader(this.at);
     return this.judge(piece, error);
@@ -242,25 +243,36 @@ export class Lane {
     this.identity = !identity || another || identity.epoch >= LAST_EPOCH ? undefined : { id: identity.id, epoch: identity.epoch + 1 };
   }
 
-  /** The broker takes nothing of a batch that holds one such record: halves of it go out in its place, until single records are left. */
-  private async refuse(piece: Piece, error: TicklakeError): Promise<void> {
-    const { sending, batch, from } = piece;
+  /**
+   * The broker takes nothing of a batch that holds one such record. Where it names them, the others go out in the batch's place; else
+   * halves of it do, until single records are left.
+   */
+  private async refuse(piece: Piece, error: TicklakeError, named: readonly RefusedRecord[] = []): Promise<void> {
+    const { sending, batch, index } = piece;
     // Its number is used only if it may have been written under it. In a transaction that is for the coordinator to mend.
     if (piece.maybeWritten && this.options.transactional) {
       this.leave(piece, new TicklakeError("KAFKA_FAILED", error.message, { cause: error, details: { ...error.details } }));
       return;
     }
     if (piece.maybeWritten) this.nextEpoch();
-    if (batch.count === 1 || !piece.encoded) {
-      this.queue.shift();
-      sending.refused.push({ index: from, error });
-      this.close(sending);
+    const part = (of: RecordBatch, at: (k: number) => number): Piece => ({ sending, batch: of, index: at, encoded: undefined, maybeWritten: false, corrupt: 0 });
+    const all = Array.from({ length: batch.count }, (_, k) => k);
+    const bad = new Set(batch.count === 1 || !piece.encoded ? all : named.map((record) => record.index).filter((k) => k >= 0 && k < batch.count));
+    if (bad.size === 0) {
+      const [first, second] = await halves(piece.encoded as Buffer);
+      sending.open++;
+      this.queue.splice(0, 1, part(first, index), part(second, (k) => index(first.count + k)));
       return;
     }
-    const [first, second] = await halves(piece.encoded);
-    const half = (part: RecordBatch, at: number): Piece => ({ sending, batch: part, from: at, encoded: undefined, maybeWritten: false, corrupt: 0 });
-    sending.open++;
-    this.queue.splice(0, 1, half(first, from), half(second, from + first.count));
+    for (const k of bad) sending.refused.push({ index: index(k), error });
+    const good = all.filter((k) => !bad.has(k));
+    if (good.length > 0) {
+      const rest = await only(piece.encoded as Buffer, good);
+      this.queue.splice(0, 1, part(rest, (k) => index(good[k] as number)));
+      return;
+    }
+    this.queue.shift();
+    this.close(sending);
   }
 
   private close(sending: Sending): void {
@@ -271,7 +283,7 @@ export class Lane {
       sending.resolve({ ...this.at, baseOffset: sending.baseOffset ?? -1n, count: sending.count });
       return;
     }
-    const refused = sending.refused.map(({ index }) => index);
+    const refused = sending.refused.map(({ index }) => index).sort((a, b) => a - b);
     const many = sending.count === 1 ? "" : sending.written === 0 ? ` This is so for all ${sending.count} records of the batch.` : ` This is so for ${refused.length} of ${sending.count} records of the batch; the others were written.`;
     this.settle(sending, new TicklakeError(first.error.code, `${first.error.message}${many}`, { cause: first.error, details: { ...first.error.details, refused, written: sending.written } }));
   }

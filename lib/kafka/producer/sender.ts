@@ -1,13 +1,18 @@
 import { TicklakeError } from "../../errors";
 import type { KafkaCluster } from "../cluster";
 import { isConnectionFailure } from "../errors";
-import { produceRequest, produceVersion, type ProducedPartition } from "../protocol/produce";
+import { produceRequest, produceVersion, type ProducedPartition, type RefusedRecord } from "../protocol/produce";
 import type { TopicPartition } from "../types";
 
 /** What became of a batch that was to be sent. */
 export type Outcome =
   /** The broker answered: `errorCode` 0 = all in-sync replicas have it. */
-  | { readonly kind: "answer"; readonly errorCode: number; readonly baseOffset: bigint }
+  | {
+    readonly kind: "answer"; readonly errorCode: number; readonly baseOffset: bigint;
+    /** Which records of a refused batch are the bad ones, where the broker says so. */
+    readonly refused?: readonly RefusedRecord[] | undefined;
+    readonly message?: string | undefined;
+  }
   /** It never left: no leader, no connection. */
   | { readonly kind: "unsent"; readonly error: TicklakeError }
   /** It left and no answer came: it may have been written. */
@@ -75,9 +80,8 @@ export class ClusterSender implements BatchSender {
     let sent = false;
     try {
       const broker = await this.cluster.node(node);
-      produceVersion(broker.versions);
       const call = produceRequest({
-        acks: -1, timeoutMs: REPLICAS_MS, partitions: batches.map(({ at, batch }) => ({ ...at, batch })),
+        version: produceVersion(broker.versions), acks: -1, timeoutMs: REPLICAS_MS, partitions: batches.map(({ at, batch }) => ({ ...at, batch })),
         ...(this.transactionalId === undefined ? {} : { transactionalId: this.transactionalId }),
       });
       sent = true;
@@ -86,7 +90,7 @@ export class ClusterSender implements BatchSender {
       for (const { at, resolve } of batches) {
         const answer = answers.get(`${at.topic} ${at.partition}`);
         resolve(answer
-          ? { kind: "answer", errorCode: answer.errorCode, baseOffset: answer.baseOffset }
+          ? { kind: "answer", errorCode: answer.errorCode, baseOffset: answer.baseOffset, refused: answer.refused, message: answer.message }
           : { kind: "unknown", error: new TicklakeError("KAFKA_FAILED", `Broker ${node} answered without a word about ${at.topic}, partition ${at.partition}; it is sent again.`) });
       }
     } catch (caught) {

@@ -10,15 +10,27 @@ import type { Header, RecordBatch, RecordSet } from "../types";
  * @param encoded as `RecordBatch.encode` gave it, of at least two records
  */
 export async function halves(encoded: Buffer): Promise<[RecordBatch, RecordBatch]> {
-  const { set, damaged } = await decodeRecords(encoded, { topic: "", partition: 0, position: 0n, abortedTransactions: [] });
-  if (!set || damaged || set.count < 2) throw new TicklakeError("INTERNAL", `A batch that is to be split cannot be read${damaged ? `: ${damaged.error.message}` : "."}`);
+  const set = await read(encoded);
   const middle = Math.ceil(set.count / 2);
-  return [part(set, 0, middle), part(set, middle, set.count)];
+  return [part(set, range(0, middle)), part(set, range(middle, set.count))];
 }
 
-function part(set: RecordSet, from: number, to: number): RecordBatch {
+/** Some records of an encoded batch, in the order of `indexes`. */
+export async function only(encoded: Buffer, indexes: readonly number[]): Promise<RecordBatch> {
+  return part(await read(encoded), indexes);
+}
+
+async function read(encoded: Buffer): Promise<RecordSet> {
+  const { set, damaged } = await decodeRecords(encoded, { topic: "", partition: 0, position: 0n, abortedTransactions: [] });
+  if (!set || damaged) throw new TicklakeError("INTERNAL", `A batch that is to be split cannot be read${damaged ? `: ${damaged.error.message}` : "."}`);
+  return set;
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, k) => from + k);
+
+function part(set: RecordSet, indexes: readonly number[]): RecordBatch {
   const builder = new RecordBatchBuilder();
-  for (let k = from; k < to; k++) {
+  for (const k of indexes) {
     const headers = headersOf(set, k);
     builder.add({ key: set.key(k), value: set.value(k), timestamp: set.timestamps[k] as number, ...(headers.length === 0 ? {} : { headers }) });
   }

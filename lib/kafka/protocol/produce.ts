@@ -1,15 +1,17 @@
 import type { TopicPartition } from "../types";
 import { BodyReader, BodyWriter, byTopic, chooseVersion, stringSize, type BrokerVersions, type Call } from "./wire";
 
-/** Produce (API 0), version 7: the first that may carry zstd (KIP-110). */
+/** Produce (API 0). Version 7 is the first that may carry zstd (KIP-110), version 8 names the records that were refused (KIP-467); both are not flexible. */
 const API_KEY = 0;
 const API_NAME = "Produce";
-const VERSION = 7;
+const VERSIONS = [8, 7] as const;
 
 /** @throws TicklakeError KAFKA_UNSUPPORTED (a broker before Kafka 2.3) */
-export const produceVersion = (broker: BrokerVersions | null | undefined): number => chooseVersion(broker, API_KEY, API_NAME, [VERSION]);
+export const produceVersion = (broker: BrokerVersions | null | undefined): number => chooseVersion(broker, API_KEY, API_NAME, VERSIONS);
 
 export interface ProduceOptions {
+  /** As `produceVersion` chose it (7). */
+  readonly version?: number;
   /** Set = the batches are part of its transaction (and were encoded so). */
   readonly transactionalId?: string;
   /** -1 = all in-sync replicas. */
@@ -29,7 +31,14 @@ export interface ProducedPartition extends TopicPartition {
   /** Unix ms where the broker's clock counts, else -1. */
   readonly logAppendTime: number;
   readonly logStartOffset: bigint;
+  /** Version 8, with codes 32 and 87: which records of the batch were refused, and why; the whole batch was. */
+  readonly refused?: readonly RefusedRecord[];
+  /** Version 8: the broker's words. */
+  readonly message?: string;
 }
+
+/** A record that a broker does not take: `index` counts from 0 in its batch. */
+export interface RefusedRecord { readonly index: number; readonly message: string }
 
 export interface ProduceResponse {
   /** What the connection reads: it holds further requests back for so long (ms). */
@@ -39,13 +48,14 @@ export interface ProduceResponse {
 
 /** One request for all partitions of a broker. The batches are copied into it when it is sent. */
 export function produceRequest(options: ProduceOptions): Call<ProduceResponse> {
+  const { version = 7 } = options;
   return {
     request: {
-      apiKey: API_KEY, apiVersion: VERSION, apiName: API_NAME, expectResponse: () => true,
+      apiKey: API_KEY, apiVersion: version, apiName: API_NAME, expectResponse: () => true,
       encode: () => Promise.resolve(encode(options)),
     },
     response: {
-      decode: (payload) => new Promise((resolve) => resolve(decode(payload))),
+      decode: (payload) => new Promise((resolve) => resolve(decode(payload, version))),
       parse: (produced) => Promise.resolve(produced),
     },
     // The broker answers after its own time-out at the latest; the rest is for the way.
@@ -68,12 +78,13 @@ function encode(options: ProduceOptions): BodyWriter {
   return body;
 }
 
-function decode(payload: Buffer): ProduceResponse {
+function decode(payload: Buffer, version: number): ProduceResponse {
   const body = new BodyReader(payload, API_NAME);
   const topics = body.array(6, () => {
     const topic = body.string();
     return body.array(30, (): ProducedPartition => ({
       topic, partition: body.int32(), errorCode: body.int16(), baseOffset: body.int64(), logAppendTime: Number(body.int64()), logStartOffset: body.int64(),
+      ...(version >= 8 && { refused: body.array(6, () => ({ index: body.int32(), message: body.string() })), message: body.string() }),
     }));
   });
   return { clientSideThrottleTime: body.int32(), partitions: topics.flat() };

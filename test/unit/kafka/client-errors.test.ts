@@ -46,7 +46,7 @@ describe("errors of Kafka", () => {
     ["an unknown certificate", named("KafkaJSConnectionError", "Connection error: self-signed certificate", { code: "DEPTH_ZERO_SELF_SIGNED_CERT" }), "KAFKA_UNREACHABLE", /certificate of broker:9092 is not accepted: self-signed certificate\. Add the broker's CA/],
     ["another name in the certificate", named("KafkaJSConnectionError", "Connection error: Hostname/IP does not match certificate's altnames: IP: 127.0.0.2 is not in the cert's list", { code: "ERR_TLS_CERT_ALTNAME_INVALID" }), "KAFKA_UNREACHABLE", /does not match certificate's altnames.*check the server name/],
     ["TLS spoken to a plain port", named("KafkaJSConnectionError", "Connection error: 40C7:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/openssl/x.c:1:", { code: "ERR_SSL_WRONG_VERSION_NUMBER" }), "KAFKA_UNREACHABLE", /does not speak TLS as we do.*wrong version number/],
-    ["a request the broker does not know", named("KafkaJSServerDoesNotSupportApiKey", "The Kafka server does not support the requested API version"), "KAFKA_UNSUPPORTED", /Kafka 2\.1 or newer/],
+    ["a request the broker does not know", named("KafkaJSServerDoesNotSupportApiKey", "The Kafka server does not support the requested API version"), "KAFKA_UNSUPPORTED", /Kafka 2\.3 or newer/],
     ["something else", new Error("boom"), "KAFKA_FAILED", /metadata failed: boom/],
   ] as const) {
     it(`${what}: says which broker and what to check`, () => {

@@ -199,6 +199,21 @@ describe("a batch that the broker refuses", () => {
     });
   }
 
+  it("whose bad records are named goes out once more without them", async () => {
+    const { lane, leader } = setup();
+    leader.steps.push({ ...answer(87), refused: [{ index: 3, message: "no key" }, { index: 0, message: "no key" }], message: "a compacted topic needs keys" } as Outcome);
+    await assert.rejects(lane.send(batch("x1", "a", "b", "x2", "c")), (error: TicklakeError) => {
+      assert.deepEqual([error.code, error.details?.["refused"], error.details?.["written"]], ["KAFKA_RECORD_REFUSED", [0, 3], 3]);
+      assert.match(error.message, /The broker says: a compacted topic needs keys\./);
+      return true;
+    });
+    assert.deepEqual(leader.numbers, ["100/0#0 x1,a,b,x2,c", "100/0#0 a,b,c"]);
+    leader.steps.push({ ...answer(87), refused: [{ index: 0, message: "" }, { index: 1, message: "" }] } as Outcome);
+    await assert.rejects(lane.send(batch("x1", "x2")), (error: TicklakeError) => { assert.deepEqual(error.details?.["refused"], [0, 1]); return true; });
+    await lane.send(batch("d"));
+    assert.equal(leader.numbers.at(-1), "100/0#3 d");
+  });
+
   it("keeps keys, headers with repetitions, nulls and timestamps of its records when it is split", async () => {
     const { lane, leader } = setup();
     judge(leader, 1, 10);

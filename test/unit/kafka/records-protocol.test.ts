@@ -99,13 +99,30 @@ describe("Produce", () => {
   });
 });
 
+describe("Produce, version 8", () => {
+  it("names the records that were refused, in the broker's words", async () => {
+    const call = produceRequest({ version: 8, acks: -1, timeoutMs: 1000, partitions: [] });
+    assert.equal(call.request.apiVersion, 8);
+    const body = new Encoder().writeInt32(1).writeString("a").writeInt32(2)
+      .writeInt32(1).writeInt16(87).writeInt64(-1).writeInt64(-1).writeInt64(-1).writeInt32(2).writeInt32(3).writeString("no key").writeInt32(7).writeString(null as unknown as string).writeString("2 records are invalid")
+      .writeInt32(2).writeInt16(0).writeInt64(5).writeInt64(-1).writeInt64(0).writeInt32(0).writeString(null as unknown as string).writeInt32(0);
+    const { partitions } = await call.response.parse(await call.response.decode(body.buffer));
+    assert.deepEqual(partitions.map(({ errorCode, refused, message }) => ({ errorCode, refused, message })), [
+      { errorCode: 87, refused: [{ index: 3, message: "no key" }, { index: 7, message: "" }], message: "2 records are invalid" },
+      { errorCode: 0, refused: [], message: "" },
+    ]);
+    for (let cut = 0; cut < body.buffer.length; cut++) await assert.rejects(call.response.decode(body.buffer.subarray(0, cut)), { code: "KAFKA_FAILED" });
+  });
+});
+
 describe("which versions a broker speaks", () => {
   it("takes the newest that both know; a broker that is too old is an error that says what is needed", () => {
     assert.equal(fetchVersion({ 1: { minVersion: 4, maxVersion: 17 } }), 11);
     assert.equal(fetchVersion({ 1: { minVersion: 0, maxVersion: 10 } }), 10);
-    assert.equal(produceVersion({ 0: { minVersion: 3, maxVersion: 12 } }), 7);
+    assert.equal(produceVersion({ 0: { minVersion: 3, maxVersion: 12 } }), 8);
+    assert.equal(produceVersion({ 0: { minVersion: 3, maxVersion: 7 } }), 7);
     assert.throws(() => fetchVersion({ 1: { minVersion: 0, maxVersion: 8 } }), { code: "KAFKA_UNSUPPORTED", message: /does not speak Fetch version 11 or 10 \(it speaks versions 0 to 8\)\. Use Kafka 2\.3 or later/ });
-    assert.throws(() => produceVersion({ 0: { minVersion: 8, maxVersion: 12 } }), { code: "KAFKA_UNSUPPORTED" });
+    assert.throws(() => produceVersion({ 0: { minVersion: 9, maxVersion: 12 } }), { code: "KAFKA_UNSUPPORTED" });
     assert.throws(() => produceVersion(null), { code: "KAFKA_UNSUPPORTED", message: /it speaks none/ });
   });
 });
