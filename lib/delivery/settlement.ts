@@ -313,12 +313,19 @@ export class Settlement {
       for (const queue of source.queues.values()) {
         if (!queue.position || !isSamePosition(queue.position, at)) continue;
         found = true;
-        this.end([queue], new TicklakeError("DELIVERY_ABORTED", rewind.reason), rewind.node);
+        let { to } = rewind;
+        const end = (): void => {
+          // What is aborted by this has to be read again, too, however far the target got.
+          const oldest = queue.at(0)?.lineage?.firstOffset;
+          if (oldest !== undefined && oldest < to) to = oldest;
+          this.end([queue], new TicklakeError("DELIVERY_ABORTED", rewind.reason), rewind.node);
+        };
+        end();
         this.news.push(() => {
           if (source.closed) return;
           // It may have opened more since, without knowing.
-          if (queue.length > 0) this.end([queue], new TicklakeError("DELIVERY_ABORTED", rewind.reason), rewind.node);
-          source.events.rewind?.({ ...rewind, partition: queue.partition });
+          if (queue.length > 0) end();
+          source.events.rewind?.({ ...rewind, to, partition: queue.partition });
         });
       }
     }

@@ -43,8 +43,9 @@ export type LogPosition = Pick<Lineage, "cluster" | "group" | "topic" | "partiti
  */
 export interface Rewind {
   readonly partition: string;
+  /** Not ahead of anything that was open. */
   readonly to: bigint;
-  /** Where the target stood before (so the range is to .. from). */
+  /** Where the target stood before. */
   readonly from: bigint;
   /** What to tell the user: names table and range. */
   readonly reason: string;

@@ -117,6 +117,15 @@ describe("ledger: partitions that move", () => {
       assert.deepEqual(b.rewinds.map(({ partition, to }) => [partition, to]), [["p0", 3n]]);
     });
 
+    it("goes back at least to what was open: a target that lost less does not make it skip that", () => {
+      const b = new Bench(), source = b.source(), sink = b.sink();
+      b.send(source, [sink.node], { offset: 3 });
+      b.send(source, [sink.node], { offset: 7 });
+      sink.rewind(at, 5n, 9n, "x");
+      b.turn();
+      assert.deepEqual(b.rewinds.map(({ to, from }) => [to, from]), [[3n, 9n]]);
+    });
+
     it("aborts what the source opened between the wish and its hearing of it", () => {
       const b = new Bench(), source = b.source(), sink = b.sink();
       b.send(source, [sink.node], { offset: 5 });

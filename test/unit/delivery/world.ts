@@ -177,7 +177,8 @@ export class SimSource {
       heldUp: (holdUp) => { this.heldUp.push(holdUp?.node); },
       rewind: ({ partition, to }) => {
         this.rewinds++;
-        this.goBack(Number(partition), Math.min(Number(to), this.committed[Number(partition)]!));
+        // Never forward: another sink may have sent it further back.
+        if (Number(to) < this.next[Number(partition)]!) this.goBack(Number(partition), Number(to));
       },
     });
     for (let partition = 0; partition < this.options.partitions; partition++) {
