@@ -78,7 +78,7 @@ export interface ConsumerOptions {
   readonly topics: readonly string[];
   /** A fetch waits this long for data (ms, 500). */
   readonly maxWaitMs?: number;
-  /** Bytes of one fetch from a broker, and from a partition (1 MiB each; one record larger than that is fetched all the same). */
+  /** Bytes of one fetch from a broker (4 MiB), and of each partition in it (1 MiB). A batch that is larger is fetched all the same, whole. */
   readonly maxFetchBytes?: number;
   readonly maxPartitionBytes?: number;
   readonly sessionTimeoutMs?: number;
@@ -138,7 +138,10 @@ export interface KafkaConsumer {
    * @throws TicklakeError KAFKA_NOT_ASSIGNED for a partition that is not ours now (nothing of it was committed)
    */
   commit(offsets: readonly PartitionOffset[], signal?: AbortSignal): Promise<void>;
-  /** What the group has committed; undefined for none. Waits for pending transactions (stable offsets). */
+  /**
+   * What the group has committed; undefined for none. Pending transactions are waited for, but not long: one that a dead process left open is ended only by
+   * the next owner of its transactional id, who needs records for that, and asks again then.
+   */
   committed(partitions: readonly TopicPartition[]): Promise<(bigint | undefined)[]>;
   /** Leaves the group and stops. */
   stop(): Promise<void>;
@@ -245,7 +248,8 @@ export interface KafkaAdmin {
   offsetsAt(at: readonly TopicPartition[], timestamp: number): Promise<bigint[]>;
   /** Timestamp of the record at an offset; undefined when it is not retained or there is none (gap). */
   timestampAt(at: PartitionOffset): Promise<number | undefined>;
-  committed(groupId: string, at: readonly TopicPartition[]): Promise<(bigint | undefined)[]>;
+  /** `stable` (true): fails while a transaction that commits them is pending; false: leaves that one out. */
+  committed(groupId: string, at: readonly TopicPartition[], options?: { readonly stable?: boolean }): Promise<(bigint | undefined)[]>;
   /** The largest batch that a topic takes (its max.message.bytes); undefined when its settings may not be seen. */
   maxMessageBytes(topic: string): Promise<number | undefined>;
 }

@@ -8,7 +8,7 @@ import { decodeRecords, type Decoded } from "../records/decode";
 import type { PartitionOffset, TopicPartition } from "../types";
 import { partitionKey } from "./assignment";
 import { within, type Clock } from "./clock";
-import { STABLE_VERSION, stableOffsetsCall } from "./offset-fetch";
+import { offsetsCall, STABLE_VERSION } from "./offset-fetch";
 import type { ConsumerWire, FetchRequest, JoinRequest, Joined, Member, TopicState } from "./wire";
 
 const OFFSET_FETCH = 9;
@@ -92,12 +92,12 @@ export function clusterWire(makeCluster: () => KafkaCluster, groupId: string, cl
       return offsets.map((at) => codes.get(partitionKey(at)) ?? KafkaCode.unknownServerError);
     },
 
-    async committed(partitions: readonly TopicPartition[]) {
+    async committed(partitions: readonly TopicPartition[], stable: boolean) {
       const broker = await coordinator();
       if (cluster.version(broker, OFFSET_FETCH) < STABLE_VERSION) {
         throw new TicklakeError("KAFKA_UNSUPPORTED", `${broker.brokerAddress} cannot tell stable offsets. Kafka 2.5 or newer is needed.`, { details: { broker: broker.brokerAddress } });
       }
-      return cluster.send(broker, stableOffsetsCall(groupId, partitions), `Reading the committed offsets of ${group}`);
+      return cluster.send(broker, offsetsCall(groupId, partitions, stable), `Reading the committed offsets of ${group}`);
     },
 
     forgetCoordinator() {

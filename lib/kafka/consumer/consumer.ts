@@ -11,10 +11,15 @@ import { GroupMembership, type Membership } from "./membership";
 import { TopicWatch } from "./topics";
 import type { ConsumerWire } from "./wire";
 
-const DEFAULTS = { maxWaitMs: 500, maxFetchBytes: 1 << 20, maxPartitionBytes: 1 << 20, sessionTimeoutMs: 30_000, rebalanceTimeoutMs: 60_000 };
+const DEFAULTS = { maxWaitMs: 500, maxFetchBytes: 4 << 20, maxPartitionBytes: 1 << 20, sessionTimeoutMs: 30_000, rebalanceTimeoutMs: 60_000 };
 const CLOSE_MS = 500;
 /** Longest pause between attempts of a commit or of reading what was committed. */
 const MAX_PAUSE_MS = 2000;
+/**
+ * How long a pending transaction is waited for. One that is being committed ends within milliseconds. One of a process that died stays open for its time-out (a minute
+ * by default), and is ended at once by whoever owns its transactional id next: that needs records to be read, so waiting on would be waiting for ourselves.
+ */
+const STABLE_WAIT_MS = 2000;
 
 export interface ConsumerDeps {
   /** Connections of this consumer's own; it closes them. */
@@ -123,13 +128,16 @@ export class GroupConsumer implements KafkaConsumer {
   }
 
   async committed(partitions: readonly TopicPartition[]): Promise<(bigint | undefined)[]> {
+    let stable = true;
+    const patienceEnds = this.clock.now() + STABLE_WAIT_MS;
     for (let attempt = 1; ; attempt++) {
       if (this.stopping.signal.aborted) throw new TicklakeError("STOPPED", `Reading the committed offsets of group "${this.options.groupId}" was stopped.`);
       try {
-        const found = await this.wire.committed(partitions);
+        const found = await this.wire.committed(partitions, stable);
         return found.map((offset) => (offset < 0n ? undefined : offset));
       } catch (error) {
         if (!this.mayRepeat(error)) throw error;
+        stable &&= kafkaCodeOf(error) !== KafkaCode.unstableOffsetCommit || this.clock.now() < patienceEnds;
       }
       await sleep(this.clock, backoffMs(attempt, { firstMs: 50, maxMs: MAX_PAUSE_MS, random: this.random }), this.stopping.signal);
     }

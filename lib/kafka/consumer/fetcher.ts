@@ -18,7 +18,7 @@ const EMPTY_MS = 10;
 /** Failures in a row before they are told. */
 const PATIENCE = 3;
 /** Kept for paused partitions at the most, in fetches; beyond that it is fetched again when it is wanted. */
-const KEPT_FETCHES = 8;
+const KEPT_FETCHES = 4;
 
 export interface FetcherOptions {
   readonly maxWaitMs: number;

@@ -164,7 +164,7 @@ export class GroupMembership {
   // ---- joining -----------------------------------------------------------------------------------------------
 
   private async join(): Promise<void> {
-    if (this.held.length > 0 || this.heldGeneration >= 0) await this.settle();
+    if (this.held.length > 0) await this.settle();
     if (this.stop.signal.aborted) return;
     this.rejoinWanted = false;
     this.joining = true;

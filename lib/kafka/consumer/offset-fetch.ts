@@ -12,13 +12,13 @@ import { partitionKey } from "./assignment";
 const API_KEY = 9;
 export const STABLE_VERSION = 7;
 
-/** Offsets in the order asked for, -1 for none. Errors of a partition throw (UNSTABLE_OFFSET_COMMIT: ask again). */
-export function stableOffsetsCall(groupId: string, partitions: readonly TopicPartition[]): ProtocolCall<bigint[]> {
+/** Offsets in the order asked for, -1 for none. Errors of a partition throw (with `stable` UNSTABLE_OFFSET_COMMIT while a transaction is pending: ask again). */
+export function offsetsCall(groupId: string, partitions: readonly TopicPartition[], stable: boolean): ProtocolCall<bigint[]> {
   return {
     request: {
       apiKey: API_KEY, apiVersion: STABLE_VERSION, apiName: "OffsetFetch",
       encode: () => {
-        const buffer = encode(groupId, partitions);
+        const buffer = encode(groupId, partitions, stable);
         return Promise.resolve({ buf: buffer, buffer, size: () => buffer.length });
       },
     },
@@ -29,7 +29,7 @@ export function stableOffsetsCall(groupId: string, partitions: readonly TopicPar
   };
 }
 
-function encode(groupId: string, partitions: readonly TopicPartition[]): Buffer {
+function encode(groupId: string, partitions: readonly TopicPartition[], stable: boolean): Buffer {
   const topics = byTopic(partitions);
   const parts: Buffer[] = [NO_TAGS, compactString(groupId), uvarint(topics.size + 1)];
   for (const [topic, list] of topics) {
@@ -37,7 +37,7 @@ function encode(groupId: string, partitions: readonly TopicPartition[]): Buffer 
     list.forEach((at, index) => numbers.writeInt32BE(at.partition, index * 4));
     parts.push(compactString(topic), uvarint(list.length + 1), numbers, NO_TAGS);
   }
-  parts.push(Buffer.from([1]), NO_TAGS);
+  parts.push(Buffer.from([stable ? 1 : 0]), NO_TAGS);
   return Buffer.concat(parts);
 }
 

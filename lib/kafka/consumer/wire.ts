@@ -54,8 +54,8 @@ export interface ConsumerWire {
   leave(memberId: string): Promise<void>;
   /** Kafka's error number per partition, in order. */
   commit(member: Member, offsets: readonly PartitionOffset[]): Promise<number[]>;
-  /** Stable offsets, -1 for none. Throws UNSTABLE_OFFSET_COMMIT while a transaction is pending. */
-  committed(partitions: readonly TopicPartition[]): Promise<bigint[]>;
+  /** Offsets, -1 for none. `stable`: throws UNSTABLE_OFFSET_COMMIT while a transaction is pending; otherwise such a one is left out. */
+  committed(partitions: readonly TopicPartition[], stable: boolean): Promise<bigint[]>;
   /** The coordinator is somebody else now, or does not answer: connect anew and look it up again. */
   forgetCoordinator(): void;
 
