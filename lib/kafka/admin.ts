@@ -105,13 +105,13 @@ export class ClusterAdmin implements KafkaAdmin {
     });
   }
 
-  committed(groupId: string, at: readonly TopicPartition[]): Promise<(bigint | undefined)[]> {
+  committed(groupId: string, at: readonly TopicPartition[], { stable = true }: { readonly stable?: boolean } = {}): Promise<(bigint | undefined)[]> {
     const doing = `Reading what group "${groupId}" has committed`;
     return this.try(doing, async () => {
       if (at.length === 0) return [];
       try {
         const broker = await this.cluster.coordinator("group", groupId);
-        const { error, offsets } = await this.cluster.send(broker, offsetFetchCall(groupId, at, this.cluster.version(broker, 9)), doing);
+        const { error, offsets } = await this.cluster.send(broker, offsetFetchCall(groupId, at, this.cluster.version(broker, 9), stable), doing);
         if (error !== KafkaCode.none) throw kafkaError(error, { doing, details: { group: groupId } });
         return at.map((partition) => {
           const found = offsets.find((offset) => offset.topic === partition.topic && offset.partition === partition.partition);

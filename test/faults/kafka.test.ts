@@ -92,6 +92,11 @@ class Trial {
     return { lake: sum("committed", "rows"), flat: sum("sent", "count"), tx: sum("transacted", "count") };
   }
 
+  /** What all processes said, but for the figures. */
+  story(): string {
+    return this.#processes.map(({ red, gone }) => `--- process ${red.pid}${gone ? " (gone)" : ""}\n${red.logs().split("\n").filter((line) => !/"ev":"(sent|committed|transacted)"/.test(line)).slice(-40).join("\n")}`).slice(-3).join("\n");
+  }
+
   /** Waits until every branch got on. */
   async recovered(what: string): Promise<void> {
     const red = await this.main();
@@ -99,7 +104,7 @@ class Trial {
     await red.until(`every branch to go on after ${what} (${JSON.stringify(before)})`, () => {
       const now = this.progress();
       return now.lake >= before.lake + 100 && now.flat >= before.flat + 100 && now.tx >= before.tx + 100;
-    }, 60_000).catch((error: Error) => { throw new Error(`${error.message.slice(0, 300)}\nnow ${JSON.stringify(this.progress())}\n${error.message.slice(-5000)}`); });
+    }, 60_000).catch((error: Error) => { throw new Error(`${error.message.split("\n")[0]}\nnow ${JSON.stringify(this.progress())}\n${this.story()}`); });
   }
 
   async inflict(fault: Fault): Promise<void> {
@@ -142,7 +147,7 @@ class Trial {
     const red = await this.main();
     const { trades } = this.writer;
     const groups = ["lake", "flat", "tx"].map((branch) => `${this.topic}-${branch}`);
-    await untilCommitted(this.kafka.brokers, this.topic, groups, 60_000, () => `${JSON.stringify(this.progress())}\n${red.logs().slice(-5000)}`);
+    await untilCommitted(this.kafka.brokers, this.topic, groups, 60_000, () => `${JSON.stringify(this.progress())}\n${this.story()}`);
     assert.equal(await this.#gone(red, "SIGTERM"), 0);
     this.#main = undefined;
     await this.place.assertEachOnce(trades);

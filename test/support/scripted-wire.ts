@@ -58,6 +58,8 @@ type Trouble = Error | (() => Promise<void>);
 interface Log { batches: { base: bigint; end: bigint; bytes: Buffer }[]; start: bigint; end: bigint; stable: bigint; error: number }
 
 export class ScriptedWire implements ConsumerWire {
+  /** Somebody has begun to commit offsets in a transaction, and died. */
+  pendingTransaction = false;
   readonly calls: string[] = [];
   readonly topics = new Map<string, TopicState>();
   readonly offsets = new Map<string, bigint>();
@@ -164,8 +166,9 @@ export class ScriptedWire implements ConsumerWire {
     });
   }
 
-  async committed(partitions: readonly TopicPartition[]): Promise<bigint[]> {
+  async committed(partitions: readonly TopicPartition[], stable: boolean): Promise<bigint[]> {
     await this.enter("committed", "");
+    if (stable && this.pendingTransaction) throw refusal("unstableOffsetCommit");
     return partitions.map((at) => this.offsets.get(partitionKey(at)) ?? -1n);
   }
 

@@ -43,11 +43,11 @@ export const OFFSET_FETCH_STABLE = 7;
 
 /**
  * What a group has committed: version 7 asks for stable offsets only (UNSTABLE_OFFSET_COMMIT while a transaction that commits them is
- * open), version 5 for older brokers cannot.
+ * open) unless told otherwise, version 5 for older brokers cannot.
  *
  * @param maxVersion the broker's
  */
-export function offsetFetchCall(groupId: string, at: readonly TopicPartition[], maxVersion: number): ProtocolCall<{ error: number; offsets: FetchedOffset[] }> {
+export function offsetFetchCall(groupId: string, at: readonly TopicPartition[], maxVersion: number, requireStable = true): ProtocolCall<{ error: number; offsets: FetchedOffset[] }> {
   const stable = maxVersion >= OFFSET_FETCH_STABLE;
   return protocolCall({ apiKey: 9, apiVersion: stable ? OFFSET_FETCH_STABLE : 5, apiName: "OffsetFetch", flexible: stable }, (encoder) => {
     const text = (value: string) => stable ? encoder.writeUVarIntString(value) : encoder.writeString(value);
@@ -58,7 +58,7 @@ export function offsetFetchCall(groupId: string, at: readonly TopicPartition[], 
       if (stable) noTags(encoder);
     }, stable);
     if (stable) {
-      encoder.writeBoolean(true);
+      encoder.writeBoolean(requireStable);
       noTags(encoder);
     }
   }, (decoder) => {

@@ -15,7 +15,7 @@ export async function surveyBeginnings(admin: KafkaAdmin, groupId: string, topic
   const beginnings = new Map<string, number>();
   for (const topic of topics) {
     const partitions = partitionsOf(topic, (await admin.describeTopic(topic))?.partitions ?? 0);
-    const committed = partitions.length === 0 ? [] : await admin.committed(groupId, partitions);
+    const committed = partitions.length === 0 ? [] : await admin.committed(groupId, partitions, { stable: false });
     const highest = committed.findLastIndex((offset) => offset !== undefined);
     beginnings.set(topic, highest < 0 ? partitions.length : highest + 1);
   }

@@ -397,6 +397,18 @@ describe("kafka consumer: offsets", () => {
     await assert.rejects(consumer.commit(one), reason("KAFKA_DENIED"));
   });
 
+  it("a transaction that a dead process left open is not waited for: what was committed before it counts", async () => {
+    const { consumer, wire, clock } = await readingConsumer();
+    wire.offsets.set("t/0", 9n);
+    wire.pendingTransaction = true;
+    let found: unknown;
+    void consumer.committed([at(0)]).then((offsets) => { found = offsets; });
+    await clock.advance(1000);
+    assert.equal(found, undefined);
+    await clock.advance(5000);
+    assert.deepEqual(found, [9n]);
+  });
+
   it("committed offsets of a pending transaction are waited for; a stopped consumer answers with STOPPED", async () => {
     const { consumer, wire, clock } = await readingConsumer();
     wire.offsets.set("t/0", 9n);
