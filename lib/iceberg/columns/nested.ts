@@ -22,13 +22,29 @@ class NestedLeaf {
   }
 
   level(rep: number, def: number): void {
-    if (this.slots === this.def.length) {
-      this.def = growBytes(this.def, this.slots + 1);
-      if (this.rep) this.rep = growBytes(this.rep, this.slots + 1);
-    }
+    if (this.slots === this.def.length) this.reserve(1);
     this.def[this.slots] = def;
     if (this.rep) this.rep[this.slots] = rep;
     this.slots++;
+  }
+
+  /** Room for so many more levels. */
+  private reserve(more: number): void {
+    this.def = growBytes(this.def, this.slots + more);
+    if (this.rep) this.rep = growBytes(this.rep, this.slots + more);
+  }
+
+  /** The levels of a list of values directly in the row. */
+  listLevels(length: number, def: number): void {
+    const { slots } = this;
+    if (slots + length > this.def.length) this.reserve(length);
+    const { def: levels, rep } = this;
+    for (let slot = slots; slot < slots + length; slot++) {
+      levels[slot] = def;
+      rep![slot] = 1;
+    }
+    rep![slots] = 0;
+    this.slots = slots + length;
   }
 
   mark(): void {
@@ -238,17 +254,13 @@ export class NestedColumn {
         // Unless the dictionary was given up over it.
         if (builder.generation === generation && !own.includes(-1)) lists[code] = own;
         else {
-          for (let e = 0; e < texts.length; e++) {
-            builder.add(texts[e]);
-            leaf.level(e === 0 ? 0 : 1, maxDefinition);
-          }
+          for (const text of texts) builder.add(text);
+          leaf.listLevels(texts.length, maxDefinition);
           continue;
         }
       }
-      for (let e = 0; e < own.length; e++) {
-        builder.addCode(own[e]!);
-        leaf.level(e === 0 ? 0 : 1, maxDefinition);
-      }
+      builder.addOwn(own);
+      leaf.listLevels(own.length, maxDefinition);
     }
   }
 

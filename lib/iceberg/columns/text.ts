@@ -177,10 +177,13 @@ export class TextBuilder extends LeafBuilder {
     if (this.count + count > this.capacity) this.grow(this.count + count);
     let known = this.known.get(dictionary);
     if (!known || known.length < dictionary.values.length) this.known.set(dictionary, known = grownCodes(known, dictionary.values.length));
+    const own = this.codes;
+    let at = this.count;
     for (let k = 0; k < count; k++) {
       const theirs = codes[k]!;
       let code = known[theirs]!;
       if (code < 0) {
+        this.count = at;
         if (theirs === 0) {
           this.addNull();
           continue;
@@ -189,13 +192,21 @@ export class TextBuilder extends LeafBuilder {
         if (code < 0) return k;
         known[theirs] = code;
       }
-      this.codes[this.count++] = code;
+      own[at++] = code;
     }
+    this.count = at;
     return count;
   }
 
   addRepeated(value: string, count: number): void {
-    for (let k = 0; k < count; k++) this.add(value);
+    const code = count > 0 && this.plain === undefined ? this.find(value) : -1;
+    if (code < 0) {
+      for (let k = 0; k < count; k++) this.addPlain(value);
+      return;
+    }
+    if (this.count + count > this.capacity) this.grow(this.count + count);
+    this.codes.fill(code, this.count, this.count + count);
+    this.count += count;
   }
 
   /** The own code of a value; -1 without a dictionary. Valid while `generation` stays the same. */
@@ -203,10 +214,10 @@ export class TextBuilder extends LeafBuilder {
     return this.plain === undefined ? this.find(value) : -1;
   }
 
-  /** Appends the value of a code that `codeOf` gave. */
-  addCode(code: number): void {
-    if (this.count === this.capacity) this.grow();
-    this.codes[this.count++] = code;
+  /** Appends the values of codes that `codeOf` gave. */
+  addOwn(codes: readonly number[]): void {
+    if (this.count + codes.length > this.capacity) this.grow(this.count + codes.length);
+    for (let k = 0; k < codes.length; k++) this.codes[this.count++] = codes[k]!;
   }
 
   /** The code of a value, new or old; -1 after the dictionary was given up. */

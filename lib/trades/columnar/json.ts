@@ -1,3 +1,5 @@
+import type { TradeNames } from "../types";
+import type { TradeColumns, TradeDictionary } from "./columns";
 import type { LazyTrades } from "./lazy-trades";
 
 /**
@@ -34,91 +36,130 @@ export function jsonArray(elements: ElementBytes, from = 0, to = elements.length
   return out.subarray(0, at);
 }
 
-const DIGITS = new Uint8Array(20);
 const POWERS = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+/** The two digits of the numbers below 100. */
+const PAIRS = Uint8Array.from({ length: 200 }, (_, k) => 0x30 + (k % 2 === 0 ? Math.floor(k / 20) : (k >> 1) % 10));
 const ascii = (text: string): Uint8Array => Buffer.from(text, "latin1");
-const NONE: readonly (Uint8Array | null)[] = [null];
+const DOCUMENTED = ["T", "S", "i", "x", "p", "s", "timestamp", "c", "z"] as const;
+const READABLE = ["type", "symbol", "id", "exchange", "price", "size", "timestamp", "conditions", "tape"] as const;
+/** Whole numbers of up to 19 digits (three) and a price of up to 25 characters. */
+const NUMBERS = 3 * 19 + 25;
+/** Pairs of conditions and tape for which the text is kept. */
+const MAX_TAILS = 10_000;
 
 /** The JSON of trades that are columns. */
 export function tradeJsonWriter(trades: LazyTrades): ElementBytes {
   return new TradeJson(trades);
 }
 
+/** What stands between the numbers of trades, made once per code of a dictionary. */
+class Templates {
+  readonly size: Uint8Array;
+  readonly timestamp: Uint8Array;
+  /** Per symbol: up to the id. */
+  readonly heads: (Uint8Array | undefined)[] = [];
+  /** Per exchange: from the id to the price. */
+  readonly middles: (Uint8Array | undefined)[] = [];
+  /** Per list of conditions, per tape: from the time to the end. */
+  readonly tails: (Uint8Array | undefined)[][] = [];
+  private made = 0;
+
+  constructor(private readonly dictionary: TradeDictionary, private readonly names: typeof DOCUMENTED | typeof READABLE) {
+    this.size = ascii(`,"${names[5]}":`);
+    this.timestamp = ascii(`,"${names[6]}":`);
+  }
+
+  head(symbol: number): Uint8Array {
+    const [T, S, i] = this.names;
+    return (this.heads[symbol] = Buffer.concat([ascii(`{"${T}":"t","${S}":`), this.dictionary.symbols.json[symbol]!, ascii(`,"${i}":`)]));
+  }
+
+  middle(exchange: number): Uint8Array {
+    return (this.middles[exchange] = Buffer.concat([ascii(`,"${this.names[3]}":`), this.dictionary.exchanges.json[exchange]!, ascii(`,"${this.names[4]}":`)]));
+  }
+
+  tail(conditions: number, tape: number): Uint8Array {
+    const { conditions: lists, tapes } = this.dictionary;
+    const [, , , , , , , c, z] = this.names;
+    if (++this.made > MAX_TAILS) {
+      this.tails.length = 0;
+      this.made = 1;
+    }
+    return ((this.tails[conditions] ??= [])[tape] = Buffer.concat([ascii(`,"${c}":`), lists.json[conditions]!, ascii(`,"${z}":`), tapes.json[tape]!, ascii("}")]));
+  }
+}
+
+const templates = new WeakMap<TradeDictionary, { documented?: Templates; readable?: Templates }>();
+
+function templatesOf(dictionary: TradeDictionary, names: TradeNames): Templates {
+  let known = templates.get(dictionary);
+  if (!known) templates.set(dictionary, known = {});
+  return (known[names] ??= new Templates(dictionary, names === "readable" ? READABLE : DOCUMENTED));
+}
+
 class TradeJson implements ElementBytes {
   readonly length: number;
-  private readonly parts: readonly Uint8Array[];
-  private readonly fixed: number;
-  /** Per symbol: everything up to the id. */
-  private readonly heads: (Uint8Array | undefined)[] = [];
+  private readonly columns: TradeColumns;
+  private readonly templates: Templates;
 
   constructor(private readonly trades: LazyTrades) {
     this.length = trades.length;
-    const [T, S, i, x, p, s, t, c, z] = trades.names === "readable"
-      ? ["type", "symbol", "id", "exchange", "price", "size", "timestamp", "conditions", "tape"] : ["T", "S", "i", "x", "p", "s", "timestamp", "c", "z"];
-    this.parts = [`{"${T}":"t","${S}":`, `,"${i}":`, `,"${x}":`, `,"${p}":`, `,"${s}":`, `,"${t}":`, `,"${c}":`, `,"${z}":`].map(ascii);
-    // Three whole numbers of up to 19 digits, a price of up to 25 characters, the closing brace.
-    this.fixed = this.parts.reduce((sum, part) => sum + part.length, 0) + 3 * 19 + 25 + 1;
+    this.columns = trades.columns;
+    this.templates = templatesOf(trades.columns.dictionary, trades.names);
   }
 
   keysBy(property: string): { codes: Uint16Array; keys: readonly (Uint8Array | null)[] } | undefined {
-    const { columns, names } = this.trades;
+    const { columns } = this;
     const { symbols, exchanges, tapes } = columns.dictionary;
     const keys = (values: readonly (string | null)[]): (Uint8Array | null)[] => values.map((value) => (value === null ? null : Buffer.from(value)));
-    const [T, S, i, x, p, s, t, c, z] = names === "readable"
-      ? ["type", "symbol", "id", "exchange", "price", "size", "timestamp", "conditions", "tape"] : ["T", "S", "i", "x", "p", "s", "timestamp", "c", "z"];
+    const [T, S, i, x, p, s, t, c, z] = this.trades.names === "readable" ? READABLE : DOCUMENTED;
     switch (property) {
       case S: return { codes: columns.symbol, keys: keys(symbols.values) };
       case x: return { codes: columns.exchange, keys: keys(exchanges.values) };
       case z: return { codes: columns.tape, keys: keys(tapes.values) };
       case T: return { codes: new Uint16Array(this.length), keys: [ascii("t")] };
       case i: case p: case s: case t: case c: return undefined;
-      default: return { codes: new Uint16Array(this.length), keys: NONE };
+      default: return { codes: new Uint16Array(this.length), keys: [null] };
     }
   }
 
   maxBytes(k: number): number {
-    const { columns } = this.trades;
-    const { symbols, exchanges, tapes, conditions } = columns.dictionary;
-    return this.fixed + symbols.json[columns.symbol[k]!]!.length + exchanges.json[columns.exchange[k]!]!.length + tapes.json[columns.tape[k]!]!.length + conditions.json[columns.conditions[k]!]!.length;
+    const { columns } = this;
+    return this.headOf(columns.symbol[k]!).length + this.middleOf(columns.exchange[k]!).length + this.tailOf(columns.conditions[k]!, columns.tape[k]!).length
+      + this.templates.size.length + this.templates.timestamp.length + NUMBERS;
   }
 
   write(k: number, into: Uint8Array, at: number): number {
-    const { columns } = this.trades;
-    const { parts } = this;
-    const { exchanges, tapes, conditions } = columns.dictionary;
-    at = put(this.headOf(columns.symbol[k]!), into, at);
-    at = long(columns.id[k * 2]! >>> 0, columns.id[k * 2 + 1]!, into, at);
-    at = put(parts[2]!, into, at);
-    at = put(exchanges.json[columns.exchange[k]!]!, into, at);
-    at = put(parts[3]!, into, at);
-    at = price(columns.price[k]!, columns.scale[k]!, into, at);
-    at = put(parts[4]!, into, at);
-    at = long(columns.size[k * 2]! >>> 0, columns.size[k * 2 + 1]!, into, at);
-    at = put(parts[5]!, into, at);
-    at = long(columns.time[k * 2]! >>> 0, columns.time[k * 2 + 1]!, into, at);
-    at = put(parts[6]!, into, at);
-    at = put(conditions.json[columns.conditions[k]!]!, into, at);
-    at = put(parts[7]!, into, at);
-    at = put(tapes.json[columns.tape[k]!]!, into, at);
-    into[at] = 0x7d;
-    return at + 1;
+    const { columns, templates: { size, timestamp } } = this;
+    let end = put(this.headOf(columns.symbol[k]!), into, at);
+    end = long(columns.id, k, into, end);
+    end = put(this.middleOf(columns.exchange[k]!), into, end);
+    end = price(columns.price[k]!, columns.scale[k]!, into, end);
+    end = put(size, into, end);
+    end = long(columns.size, k, into, end);
+    end = put(timestamp, into, end);
+    end = long(columns.time, k, into, end);
+    return put(this.tailOf(columns.conditions[k]!, columns.tape[k]!), into, end);
   }
 
-  private headOf(symbol: number): Uint8Array {
-    return this.heads[symbol] ??= Buffer.concat([this.parts[0]!, this.trades.columns.dictionary.symbols.json[symbol]!, this.parts[1]!]);
-  }
+  private headOf(symbol: number): Uint8Array { return this.templates.heads[symbol] ?? this.templates.head(symbol); }
+  private middleOf(exchange: number): Uint8Array { return this.templates.middles[exchange] ?? this.templates.middle(exchange); }
+  private tailOf(conditions: number, tape: number): Uint8Array { return this.templates.tails[conditions]?.[tape] ?? this.templates.tail(conditions, tape); }
 }
 
 function put(bytes: Uint8Array, into: Uint8Array, at: number): number {
-  for (let k = 0; k < bytes.length; k++) into[at + k] = bytes[k]!;
-  return at + bytes.length;
+  const { length } = bytes;
+  for (let k = 0; k < length; k++) into[at + k] = bytes[k]!;
+  return at + length;
 }
 
 /** A whole number of two words (not negative). */
-function long(low: number, high: number, into: Uint8Array, at: number): number {
-  if (high < 0x200000) return whole(high * 4_294_967_296 + low, into, at);
-  const text = String((BigInt(high) << 32n) | BigInt(low));
-  for (let k = 0; k < text.length; k++) into[at++] = text.charCodeAt(k);
+function long(words: Int32Array, k: number, into: Uint8Array, at: number): number {
+  const low = words[k * 2]!, high = words[k * 2 + 1]!;
+  if (high === 0 && low >= 0) return small(low, into, at);
+  if (high < 0x200000) return whole(high * 4_294_967_296 + (low >>> 0), into, at);
+  const text = String((BigInt(high) << 32n) | BigInt(low >>> 0));
+  for (let d = 0; d < text.length; d++) into[at++] = text.charCodeAt(d);
   return at;
 }
 
@@ -131,25 +172,23 @@ function whole(value: number, into: Uint8Array, at: number): number {
 
 /** A whole number below 2^31. */
 function small(value: number, into: Uint8Array, at: number): number {
-  let rest = value | 0;
-  let count = 0;
-  do {
-    const next = (rest / 10) | 0;
-    DIGITS[count++] = 0x30 + rest - next * 10;
-    rest = next;
-  } while (rest > 0);
-  while (count > 0) into[at++] = DIGITS[--count]!;
-  return at;
+  const n = value | 0;
+  const width = n < 1e5 ? (n < 100 ? (n < 10 ? 1 : 2) : n < 1000 ? 3 : n < 1e4 ? 4 : 5) : n < 1e7 ? (n < 1e6 ? 6 : 7) : n < 1e8 ? 8 : n < 1e9 ? 9 : 10;
+  return padded(n, width, into, at);
 }
 
-/** Exactly `width` (up to 9) digits of a number that has no more. */
+/** Exactly `width` (up to 10) digits of a number below 2^31 that has no more. */
 function padded(value: number, width: number, into: Uint8Array, at: number): number {
   let rest = value | 0;
-  for (let k = at + width - 1; k >= at; k--) {
-    const next = (rest / 10) | 0;
-    into[k] = 0x30 + rest - next * 10;
+  let k = at + width;
+  while (k - at >= 2) {
+    const next = (rest / 100) | 0;
+    const pair = (rest - next * 100) << 1;
+    into[--k] = PAIRS[pair + 1]!;
+    into[--k] = PAIRS[pair]!;
     rest = next;
   }
+  if (k > at) into[at] = 0x30 + rest;
   return at + width;
 }
 
@@ -160,11 +199,18 @@ function padded(value: number, width: number, into: Uint8Array, at: number): num
 function price(value: number, scale: number, into: Uint8Array, at: number): number {
   if (scale <= 15 && (value >= 1e-6 || scale === 0)) {
     if (scale === 0) return whole(value, into, at);
-    const mantissa = Math.round(value * POWERS[scale]!);
-    const ahead = Math.floor(mantissa / POWERS[scale]!);
+    const power = POWERS[scale]!;
+    const mantissa = Math.round(value * power);
+    if (mantissa < 0x7fffffff) {
+      const ahead = (mantissa / power) | 0;
+      const end = small(ahead, into, at);
+      into[end] = 0x2e;
+      return padded(mantissa - ahead * power, scale, into, end + 1);
+    }
+    const ahead = Math.floor(mantissa / power);
     at = whole(ahead, into, at);
     into[at++] = 0x2e;
-    const fraction = mantissa - ahead * POWERS[scale]!;
+    const fraction = mantissa - ahead * power;
     if (scale <= 9) return padded(fraction, scale, into, at);
     const high = Math.floor(fraction / 1e9);
     return padded(fraction - high * 1e9, 9, into, padded(high, scale - 9, into, at));
