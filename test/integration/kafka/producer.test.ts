@@ -403,3 +403,43 @@ describe("writing through cuts and kills", function () {
     assert.ok(Date.now() - begun < 1_000);
   });
 });
+
+describe("writing to three brokers", function () {
+  this.timeout(120_000);
+  it("follows leaders that are killed and come back, and waits while too few replicas are in sync; none lost, none doubled", async () => {
+    const kafka = await startKafka({ nodes: 3 });
+    const client = openKafka({ brokers: kafka.brokers.split(","), clientId: "ticklake" });
+    const retries = new Set<string>();
+    const producer = client.producer({ idempotent: true, compression: "none", retrying: (error) => { retries.add(String((error as TicklakeError).details?.["kafka"] ?? "connection")); } });
+    try {
+      const topic = uniqueTopic("three");
+      await client.admin.createTopic({ name: topic, partitions: 6, replicationFactor: 3, config: { "min.insync.replicas": "2" } });
+      let sent = 0;
+      let stop = false;
+      const writing = (async () => {
+        for (; !stop; sent += 60) await Promise.all(range(sent, sent + 60).map((k) => producer.send({ topic, partition: k % 6 }, batch([named(k)]))));
+      })();
+      const more = async (count: number): Promise<void> => { for (const goal = sent + count; sent < goal;) await new Promise((resolve) => setTimeout(resolve, 5)); };
+      // The first one is the controller, without which nobody elects leaders.
+      const [, second, third] = kafka.nodes;
+      await more(120);
+      await second!.kill();
+      await more(120);
+      await third!.kill();
+      const before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      assert.ok(sent - before <= 120, "one replica of two that are wanted: nothing is acknowledged");
+      await Promise.all([second!.start(), third!.start()]);
+      await more(240);
+      stop = true;
+      await writing;
+      const found = await consumeAll(kafka.brokers, topic);
+      for (const partition of range(0, 6)) assert.deepEqual(found.filter((record) => record.partition === partition).map(({ value }) => value), range(0, sent).filter((k) => k % 6 === partition).map(named));
+      assert.ok(retries.has("connection"), [...retries].join());
+    } finally {
+      await producer.close();
+      await client.close();
+      await kafka.stop();
+    }
+  });
+});
