@@ -5,8 +5,11 @@ import type { Table } from "../../lib/iceberg/catalog/types";
 import { parseIdentifier } from "../../lib/iceberg/catalog/identifier";
 import type { Schema } from "../../lib/iceberg/types";
 import { CODECS, EVERY_TYPE, EVERY_TYPE_PLAIN, EVERY_TYPE_ROWS } from "../support/every-type";
+import { EncoderPool } from "../../lib/iceberg/parquet/pool";
 import { Spark } from "../support/spark";
 import { appendRows, createTable, DAY_MS, dayOfTrades, FIRST_DAY, temporaryCatalog, type TestCatalog } from "../support/tables";
+import { range, World } from "../unit/iceberg/sink/harness";
+import { Group, Reader, Topic } from "../unit/iceberg/sink/scripted-kafka";
 
 const AGGREGATE = `SELECT
   S as symbol,
@@ -219,6 +222,38 @@ describe("Spark 3.5 with Iceberg", function () {
       await spark.sql("CALL local.system.expire_snapshots(table => 'db.flattened_stocks', older_than => TIMESTAMP '2999-01-01 00:00:00', retain_last => 1)");
       assert.deepEqual(await agree("SELECT count(*), sum(s) FROM local.db.flattened_stocks"), [[73, 38_800]]);
       assert.deepEqual(await ours("SELECT count(*) FROM local.db.flattened_stocks.snapshots"), [[1]]);
+    });
+
+    it("its commits, its rollback and its expiry leave every record of Kafka in the table once", async () => {
+      const encoder = new EncoderPool();
+      const world = await World.create(encoder);
+      const topic = new Topic(), group = new Group();
+      const insert = (id: number): Promise<unknown> => spark.sql(`INSERT INTO kafka.db.trades VALUES ('t', 'SPARK', ${id}, 'V', 1.0, 1, 1381132800000, array('@'), 'C')`);
+      try {
+        await spark.catalog("kafka", world.warehouse);
+        const sink = world.sink("w"), reader = new Reader(world.ledger, topic, group, [sink]);
+        for (const to of [10, 20, 30]) {
+          topic.append(to - 10, to);
+          await reader.run();
+          await insert(1000 + to);
+        }
+        const [, second] = (await world.table()).state.metadata.snapshots;
+        await spark.sql(`CALL kafka.system.rollback_to_snapshot('db.trades', ${second!["snapshot-id"]})`);
+        topic.append(30, 40);
+        await reader.run();
+        assert.deepEqual(reader.rewinds.map(({ to, from }) => [to, from]), [[10n, 30n]]);
+        await insert(2000);
+        await spark.sql("CALL kafka.system.expire_snapshots(table => 'db.trades', older_than => TIMESTAMP '2999-01-01 00:00:00', retain_last => 1)");
+        await sink.close();
+        world.restart();
+        group.offsets.clear();
+        await new Reader(world.ledger, topic, group, [world.sink("w")], { batch: 7 }).run();
+        const rows = (await spark.sql("SELECT i FROM kafka.db.trades ORDER BY i")).rows.map(([i]) => Number(i));
+        assert.deepEqual(rows, [...range(0, 40), 1010, 2000]);
+      } finally {
+        await world.end();
+        await encoder.close();
+      }
     });
   });
 });
