@@ -111,15 +111,20 @@ describe("kafka consumer in an outage", function () {
       const reader = start(proxy.address, { topics: [topic], groupId: uniqueTopic("C-group") });
       await reader.holds(3);
       let seed = 11;
+      let cuts = 0;
       proxy.judge = ({ apiKey }) => {
         seed = (seed * 48271) % 2147483647;
         if (apiKey !== API.fetch && apiKey !== API.heartbeat && apiKey !== API.metadata) return "pass";
-        return seed % 7 === 0 ? "cut" : seed % 11 === 0 ? "half-answer" : seed % 13 === 0 ? "swallow-answer" : "pass";
+        const verdict = seed % 7 === 0 ? "cut" : seed % 11 === 0 ? "half-answer" : seed % 13 === 0 ? "swallow-answer" : "pass";
+        if (verdict !== "pass") cuts++;
+        return verdict;
       };
-      for (let step = 0; step < 15; step++) {
-        await produce(kafka.brokers, topic, numbered(60, 3, step * 60));
+      for (let step = 0; step < 15 || (cuts < 10 && step < 100); step++) {
+        if (step < 15) await produce(kafka.brokers, topic, numbered(60, 3, step * 60));
         await reader.commitRead();
+        await new Promise((resolve) => setTimeout(resolve, 100));
       }
+      assert.ok(cuts >= 10, `${cuts} cuts`);
       await complete(reader, 900);
       assert.equal(reader.records.length, 900);
       assert.deepEqual(reader.lost, []);
