@@ -32,6 +32,8 @@ export interface KafkaSourceDeps {
 const TOTAL_BYTES = 16_777_216;
 /** Sending goes on for so long in one turn of the event loop. */
 const SLICE_MS = 10;
+/** A cluster that has not answered after this time is called down in the status. */
+const SLOW_MS = 3000;
 /** A rebalance waits so long for what is settled. */
 const REBALANCE_MS = 1500;
 
@@ -108,10 +110,16 @@ export class KafkaSource implements ReaderHost {
 
   /** Finds out what the group began with, then joins it. */
   private async begin(): Promise<void> {
+    // A request gives up after ten seconds: nobody should look at "connecting" for so long.
+    const cancel = this.clock.after(SLOW_MS, () => {
+      this.trouble ??= new TicklakeError("KAFKA_UNREACHABLE", "no answer yet, trying again");
+      this.news.changed();
+    });
     await this.persist(async () => {
       this.cluster = await this.deps.client.admin.clusterId();
       this.beginnings = this.config.starting === "earliest" ? new Map() : await surveyBeginnings(this.deps.client.admin, this.config.groupId, this.config.topics);
     }, this.life.signal);
+    cancel();
     if (!this.life.signal.aborted) this.consumer.start();
   }
 

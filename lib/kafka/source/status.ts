@@ -50,7 +50,7 @@ export function describeSource(facts: StatusFacts): SourceStatus {
   if (isolating) return { kind: "warn", text: `looking for the record that fails in ${isolating.key} from ${isolating.position}` };
   if (facts.heldUpBy !== undefined) return { kind: "warn", text: `at its bound, waiting for ${facts.heldUpBy}` };
   const text = `${formatCount(facts.rate)}/s, ${lagOf(partitions)}, ${formatCount(facts.inFlight)} in flight${extras(facts)}`;
-  return { kind: facts.undecodable > 0 ? "warn" : "ok", text };
+  return { kind: facts.undecodable > 0 || facts.unknownTopics !== undefined ? "warn" : "ok", text };
 }
 
 /** Records that are in the log and not read yet, over all partitions whose end is known. */
