@@ -56,6 +56,7 @@ class Pipeline {
   readonly sinks = new Map<string, TableSink>();
   private readonly accept = new Map<string, (message: Message) => void>();
   private readonly positions: number[];
+  private readonly partitions: readonly number[];
   private readonly cuts: (number | undefined)[] = [];
   private readonly committed: number[];
   private readonly source: LedgerSource;
@@ -64,7 +65,8 @@ class Pipeline {
   constructor(private readonly job: SinkJob) {
     mkdirSync(job.folder, { recursive: true });
     this.random = randomOf(job.seed);
-    this.positions = readOffsets(job.folder);
+    this.positions = readOffsets(job);
+    this.partitions = job.partitions ?? PARTITIONS;
     this.committed = [...this.positions];
     this.ledger = new Ledger({
       processId: String(process.pid), turn: () => ++this.turn, onError: (error) => { throw error; },
@@ -82,7 +84,7 @@ class Pipeline {
       delivered: ({ lineage }) => {
         this.stats.delivered++;
         this.committed[lineage!.partition] = Number(lineage!.nextOffset);
-        writeOffsets(job.folder, this.committed);
+        writeOffsets(job, this.committed);
       },
       failed: ({ aborted, cutAt, partition }) => {
         const p = Number(partition);
@@ -157,8 +159,8 @@ class Pipeline {
 
   async run(): Promise<void> {
     const { end } = this.job;
-    for (let idle = 0; this.committed.some((offset) => offset < end);) {
-      const open = PARTITIONS.filter((p) => this.positions[p]! < end);
+    for (let idle = 0; this.partitions.some((p) => this.committed[p]! < end);) {
+      const open = this.partitions.filter((p) => this.positions[p]! < end);
       if (open.length > 0 && this.source.hasRoom() && this.random() < 0.9) {
         this.sendBatch(open[Math.floor(this.random() * open.length)]!);
         idle = 0;
@@ -172,18 +174,18 @@ class Pipeline {
   }
 }
 
-function readOffsets(folder: string): number[] {
+function readOffsets(job: SinkJob): number[] {
   try {
-    return JSON.parse(readFileSync(offsetsFile(folder), "utf8")) as number[];
+    return JSON.parse(readFileSync(offsetsFile(job), "utf8")) as number[];
   } catch {
     return PARTITIONS.map(() => 0);
   }
 }
 
-function writeOffsets(folder: string, offsets: readonly number[]): void {
-  const file = `${offsetsFile(folder)}.${process.pid}`;
+function writeOffsets(job: SinkJob, offsets: readonly number[]): void {
+  const file = `${offsetsFile(job)}.${process.pid}`;
   writeFileSync(file, JSON.stringify(offsets));
-  renameSync(file, offsetsFile(folder));
+  renameSync(file, offsetsFile(job));
 }
 
 async function main(): Promise<void> {

@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { CommitPoint } from "../../lib/iceberg/catalog/types";
 
-/** What sink-child.ts is told: its folder (warehouse and offsets), its sinks, the end of every partition of its log, and its chance. */
-export interface SinkJob { readonly folder: string; readonly sinks: readonly string[]; readonly end: number; readonly seed: number }
+/** What sink-child.ts is told: its folder (warehouse and offsets), its sinks, the end of every partition of its log, its chance, and the partitions that are its (by default all). */
+export interface SinkJob { readonly folder: string; readonly sinks: readonly string[]; readonly end: number; readonly seed: number; readonly partitions?: readonly number[] }
 
-export const PARTITIONS = [0, 1, 2] as const;
-export const offsetsFile = (folder: string): string => join(folder, "offsets.json");
+export const PARTITIONS: readonly number[] = [0, 1, 2];
+export const offsetsFile = ({ folder, partitions }: SinkJob): string => join(folder, `offsets${partitions ? `-${partitions.join("-")}` : ""}.json`);
 
 /** What becomes of a record, by itself alone: batches are cut in other places every time. The last of a partition is good. */
 export function kindOf(partition: number, offset: number, end: number): "good" | "bad" | "filtered" {
