@@ -22,6 +22,8 @@ const CLOSE_MS = 12_000;
 export = (RED: NodeAPI): void => {
   defineNode(RED, "kafka-out", (node, config) => {
     const options = parseKafkaSinkOptions(withoutTyped(config), node.id, supportedCompressions());
+    const typed = config["topicType"] ?? "str";
+    const fixed = typed === "str" && options.topic !== "" ? checkedTopic(options.topic) : undefined;
     const broker = brokerOf(RED, config["broker"]);
     const contexts = new WeakMap<Part, { readonly shell: Message; readonly send: Send }>();
     const wired = Boolean((config["wires"] as unknown[][] | undefined)?.[0]?.length);
@@ -51,8 +53,6 @@ export = (RED: NodeAPI): void => {
       },
     });
 
-    const typed = config["topicType"] ?? "str";
-    const fixed = typed === "str" && options.topic !== "" ? checkedTopic(options.topic) : undefined;
     if (fixed !== undefined) sink.warm(fixed);
     else if (typed === "env" && !isPerMessage(config, "topic")) withTypedProperty(RED, node, config, "topic", {} as NodeMessage, (error, topic) => { if (!error && typeof topic === "string" && topic !== "") sink.warm(topic); });
 
