@@ -75,7 +75,8 @@ export = (RED: NodeAPI): void => {
         later: (callback) => { setImmediate(callback); },
       },
       news: {
-        error: (error) => { node.error(error.message, { error }); show(); },
+        // The error itself, so that Catch nodes get its code as well.
+        error: (error) => { node.error(error as never, {}); show(); },
         warn: (text) => node.warn(text),
         changed: () => show(),
       },

@@ -46,7 +46,7 @@ describe("kafka-in with a real broker", function () {
     const rig = await loadNode(kafkaIn as unknown as NodeModule, "kafka-in", { broker: "broker0", ...config }, {
       ...options, configs: [{ id: "broker0", type: "kafka-broker", brokers, clientId: "test" }], modules: [kafkaBroker as unknown as NodeModule, holder],
     });
-    return { ...rig, records: () => recordsOf(rig.outputs[0]!), errors: () => rig.node.error.args.map(([text]) => text) };
+    return { ...rig, records: () => recordsOf(rig.outputs[0]!), errors: () => rig.node.error.args.map(String) };
   }
   const toHolder = { wires: [["hold"], ["out1"]], nodes: [{ id: "hold", type: "test-holder" }] };
   const heldRecords = (): KafkaRecord[] => recordsOf(held.map(({ msg }) => msg));
@@ -229,6 +229,7 @@ describe("kafka-in with a real broker", function () {
     assert.deepEqual(values(records()), [6]);
     assert.ok(errors().some((text) => text.includes("offsets 3 to 4 (2) are no longer retained")), errors().join());
     await until(() => caught.length === 1);
+    assert.equal((caught[0]!.error as { code?: string }).code, "KAFKA_OFFSETS_LOST");
     await until(async () => (await committedOffsets(brokers, g, t))[0] === 6);
   });
 
