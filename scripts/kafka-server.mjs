@@ -9,6 +9,7 @@ import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -47,6 +48,20 @@ export async function kafkaTool(mainClass, args, { stdin, timeoutMs = 60_000, ja
   running.child.stdin.on("error", () => undefined);
   running.child.stdin.end(stdin ?? "");
   return (await running).stdout;
+}
+
+/** Runs a tool to its end and hands each line that it prints to `each`; for output that does not fit into memory. */
+export async function kafkaToolLines(mainClass, args, each) {
+  requireJars("tools");
+  const child = spawn(java, ["-Xmx256m", ...JVM, "-cp", join(jars("tools"), "*"), mainClass, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
+  let errors = "";
+  child.stderr.setEncoding("utf8").on("data", (data) => { errors = (errors + data).slice(-4000); });
+  const ended = new Promise((done, fail) => child.on("error", fail).on("close", done));
+  for await (const line of createInterface({ input: child.stdout, crlfDelay: Infinity })) each(line);
+  const code = await ended;
+  running.delete(child);
+  if (code !== 0) throw new Error(`${mainClass} ended with code ${code}:\n${errors}`);
 }
 
 function requireJars(what) {

@@ -61,6 +61,7 @@ export interface RunningKafka {
 interface ServerModule {
   startKafka(options?: KafkaStartOptions): Promise<RunningKafka>;
   kafkaTool(mainClass: string, args: readonly string[], options?: { stdin?: string | Buffer; timeoutMs?: number }): Promise<string>;
+  kafkaToolLines(mainClass: string, args: readonly string[], each: (line: string) => void): Promise<void>;
   isFree(port: number): Promise<boolean>;
 }
 const server = createRequire(__filename)("../../scripts/kafka-server.mjs") as ServerModule;
@@ -190,9 +191,24 @@ async function coordinated(brokers: string, groupId: string): Promise<void> {
 }
 
 /**
+ * Every record of a topic that readers of committed transactions see, as Kafka's own consumer reads it, in the order of each partition. Nothing may be written meanwhile.
+ * For topics with aborted transactions: kafkajs does not leave out all of them. Values hold no line breaks, keys no tabs. Takes about five seconds, and a second per 200,000 records.
+ */
+export async function readCommitted(brokers: string, topic: string, each: (record: { partition: number; offset: number; key: string | null; value: string }) => void): Promise<void> {
+  const shown = ["print.partition", "print.offset", "print.key"].flatMap((name) => ["--formatter-property", `${name}=true`]);
+  await server.kafkaToolLines("org.apache.kafka.tools.consumer.ConsoleConsumer", [
+    "--bootstrap-server", brokers, "--topic", topic, "--from-beginning", "--timeout-ms", "4000", "--isolation-level", "read_committed", ...shown,
+  ], (line) => {
+    const [partition, offset, key, ...value] = line.split("\t");
+    if (value.length === 0 || !partition!.startsWith("Partition:")) return;
+    each({ partition: Number(partition!.slice(10)), offset: Number(offset!.slice(7)), key: key === "null" ? null : key!, value: value.join("\t") });
+  });
+}
+
+/**
  * Every record of a topic up to its end as of this call, by partition and offset.
  *
- * @param options.isolation committed (default): what a reader of committed transactions sees; uncommitted: aborted and open ones too
+ * @param options.isolation committed (default): no open transaction, and most aborted ones left out (see readCommitted); uncommitted: all
  * @param options.each called per record instead of collecting them (millions of records)
  */
 export async function consumeAll(brokers: string, topic: string, options: { isolation?: "committed" | "uncommitted"; each?: (record: ReadRecord) => void; timeoutMs?: number } = {}): Promise<ReadRecord[]> {
