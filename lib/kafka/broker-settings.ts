@@ -41,7 +41,9 @@ const text = (value: unknown): string => (typeof value === "string" ? value.trim
  * @throws TicklakeError CONFIG_INVALID saying what is missing or wrong; never with a secret
  */
 export function kafkaOptions(settings: BrokerSettings, credentials: BrokerCredentials, tls: Record<string, unknown> | undefined, environment: BrokerEnvironment): KafkaOptions {
-  const given = text(settings.brokers) || "localhost:9092";
+  const named = text(settings.brokers);
+  // The variable of the shipped flows: they run without it too.
+  const given = named === "" || named === "${KAFKA_BROKERS}" ? environment.variable("KAFKA_BROKERS") || "localhost:9092" : named;
   const missing = /\$\{[^}]*\}/.exec(given)?.[0];
   if (missing !== undefined) throw invalid(`The brokers hold the environment variable ${missing}, which is not set. Set it for Node-RED, or enter an address such as localhost:9092.`);
   const brokers = parseBrokers(given);

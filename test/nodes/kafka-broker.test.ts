@@ -26,6 +26,11 @@ describe("settings of a Kafka broker", () => {
     assert.match(refusal(() => options({ saslMechanism: "gssapi" })), /"gssapi" is not known. Choose one of none, plain/);
   });
 
+  it("take the shipped flows' variable, and localhost where it is not set", () => {
+    assert.deepEqual(options({ brokers: "${KAFKA_BROKERS}" }).brokers, ["localhost:9092"]);
+    assert.deepEqual(options({ brokers: "" }, {}, { KAFKA_BROKERS: "k-1:9092,k-2:9092" }).brokers, ["k-1:9092", "k-2:9092"]);
+  });
+
   it("take user and password from the environment where they are empty", () => {
     const variables = { KAFKA_SASL_USERNAME: "env-user", KAFKA_SASL_PASSWORD: "env-secret" };
     assert.deepEqual(options({ saslMechanism: "scram-sha-256" }, {}, variables).sasl, { mechanism: "scram-sha-256", username: "env-user", password: "env-secret" });
