@@ -25,11 +25,11 @@ async function main(): Promise<void> {
       writeFileSync(file, (lines as string[]).join("\n"));
       return file;
     });
-    const child = spawnSync(process.execPath, ["--expose-gc", join(__dirname, "children/trade-path.cjs"), ...files, ...process.argv.slice(3)], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawnSync(process.execPath, [join(__dirname, "children/trade-path.cjs"), ...files, ...process.argv.slice(3)], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
     if (child.status !== 0) throw new Error("The measured process failed (see above).");
     const steps = JSON.parse(child.stdout) as [string, number][];
     console.log(table(["step", "ns a trade", "M trades/s"], steps.map(([name, ns]) => [name, ns.toFixed(0), (1000 / ns).toFixed(1)])));
-    console.log(`${count.toLocaleString("en-US")} trades, Node ${process.version}; CPU time of one core, median of 5.`);
+    console.log(`${count.toLocaleString("en-US")} trades, Node ${process.version}; CPU time of one core, median of 9.`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
