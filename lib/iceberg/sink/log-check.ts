@@ -34,6 +34,9 @@ export class LogCheck<M extends { readonly part: Part }> {
 
   constructor(private readonly deps: LogCheckDeps) {}
 
+  /** Whether this process has read something of a cluster. */
+  reads(cluster: string): boolean { return this.#clusters.has(cluster); }
+
   /** Messages that wait. */
   get waiting(): M[] { return [...this.#waiting.values()].flatMap(({ messages }) => messages); }
 

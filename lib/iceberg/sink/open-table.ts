@@ -136,6 +136,8 @@ export class OpenTable {
     if (state.metadata["table-uuid"] !== this.standing.uuid) {
       throw new TicklakeError("TABLE_REPLACED", `Table ${this.name} was dropped and made anew by somebody (other table-uuid). Nothing was written into the new one with the old layout; what is sent again goes there.`);
     }
+    // Read before a commit landed that we have followed already: it would pass for a rollback. (Other catalogs than hadoop may not count versions.)
+    if (state.version > 0 && state.version < this.#state.version) return;
     this.#state = state;
     if (this.options.options.exactlyOnce) this.standing.follow(readWatermarks(state.metadata));
   }

@@ -42,7 +42,7 @@ export class Standing {
     const found = new Map<string, Pending>();
     const lost = (before: Watermark, cause: Reversal["cause"]): void => {
       const key = markKey(before), mark = now.get(key);
-      if (found.has(key) || (mark && mark.nextOffset >= before.nextOffset)) return;
+      if ((found.get(key)?.from ?? -1n) >= before.nextOffset || (mark && mark.nextOffset >= before.nextOffset)) return;
       found.set(key, { at: before, to: mark?.nextOffset ?? before.firstOffset ?? 0n, from: before.nextOffset, cause, stands: mark?.nextOffset });
     };
     const before = this.#before;
@@ -108,4 +108,10 @@ export class Standing {
   #mine(watermarks: readonly Watermark[]): Map<string, Watermark> {
     return new Map(watermarks.filter((mark) => mark.writer === this.writer).map((mark) => [markKey(mark), mark]));
   }
+}
+
+/** What happened, for the user: names table and range. */
+export function describeReversal(table: string, { at, to, from, cause }: Reversal): string {
+  const what = cause === "replaced" ? `Table ${table} was replaced by one that holds less` : `Table ${table} was rolled back behind what this node has written`;
+  return `${what}: ${at.topic}/${at.partition} (group ${at.group}) is back at offset ${to}, it was at ${from}. Records ${to} to ${from - 1n} are read again and written once.`;
 }

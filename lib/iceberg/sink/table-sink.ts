@@ -10,8 +10,8 @@ import { Committer } from "./committer";
 import type { TableState } from "../catalog/types";
 import type { TableSinkDeps } from "./contract";
 import { OpenTable } from "./open-table";
-import { forgetPosition, nextOffset } from "./positions";
-import type { Reversal, Standing } from "./standing";
+import { forgetPosition, positionsIn, tableOf } from "./positions";
+import { describeReversal, type Standing } from "./standing";
 import { pause, retrying } from "../../retry";
 
 /** What makes a schema drawn from a first message impossible: that message is to blame, not those behind it. */
@@ -111,23 +111,17 @@ export class TableSink {
 
   /** The ledger: how far the table is with a partition. Reads it anew; a table that is not open is only looked at. */
   async positions(at: LogPosition): Promise<TargetPosition[]> {
-    const { options, name, node, ledger, catalog, identifier } = this.#deps;
-    if (!options.exactlyOnce) return [];
-    const state = await (this.#open ? this.#open.table.refresh() : catalog.loadTable(identifier).then((table) => table.state)).catch(unlessMissing);
-    const next = state && nextOffset(state, at, options.writerId);
-    const { cluster, group, topic, partition } = at;
-    return next === undefined ? [] : [{ cluster, group, topic, partition, target: name, node: node ?? ledger.id, nextOffset: next }];
+    const table = await tableOf(this.#deps, this.#open?.table);
+    return table ? positionsIn(table, this.#deps, at) : [];
   }
 
   /** The ledger: makes the table forget how far it is with a partition. What comes again is written again. */
   async forget(at: LogPosition): Promise<string[]> {
-    const { options, name, catalog, identifier } = this.#deps;
-    if (!options.exactlyOnce) return [];
-    const table = this.#open?.table ?? await catalog.loadTable(identifier).catch(unlessMissing);
-    const state = table && await forgetPosition(table, at, options.writerId);
+    const table = await tableOf(this.#deps, this.#open?.table);
+    const state = table && await forgetPosition(table, at, this.#deps.options.writerId, (cluster) => this.#check.reads(cluster));
     this.#open?.standing.forget(at);
     if (state) this.#follow(state);
-    return state ? [name] : [];
+    return state ? [this.#deps.name] : [];
   }
 
   /** The ledger: a source begins to read a partition. The table may have gone back while nothing of it came. */
@@ -153,7 +147,7 @@ export class TableSink {
     const { ledger, events, name } = this.#deps;
     const standing = this.#open?.standing;
     for (const reversal of standing?.reversals ?? []) {
-      const reason = describe(name, reversal);
+      const reason = describeReversal(name, reversal);
       if (!ledger.rewind(reversal.at, reversal.to, reversal.from, reason)) continue;
       standing!.asked(reversal);
       events.warn(reason);
@@ -220,7 +214,7 @@ export class TableSink {
     }
     this.#stop.abort();
     const stopped = new TicklakeError("STOPPED", "The node stopped before these rows were committed.");
-    for (const part of [...[...this.#backlog, ...this.#check.clear()].map((message) => message.part), ...this.#entries.keys()]) {
+    for (const part of [...this.#backlog.map((b) => b.part), ...this.#entries.keys()]) {
       if (part.deliveries.length === 0 && (part.state === "held" || part.state === "parked")) part.fail(stopped);
     }
     this.#deps.ledger.close();
@@ -471,15 +465,4 @@ export class TableSink {
     ledger.giveBack(runs);
     for (const part of parts) if (part.state === "taken" || part.state === "parked" || part.state === "held") part.fail(error);
   }
-}
-
-/** A table that is not there has no watermarks. */
-function unlessMissing(error: unknown): undefined {
-  if (error instanceof TicklakeError && error.code === "TABLE_NOT_FOUND") return undefined;
-  throw error;
-}
-
-function describe(table: string, { at, to, from, cause }: Reversal): string {
-  const what = cause === "replaced" ? `Table ${table} was replaced by one that holds less` : `Table ${table} was rolled back behind what this node has written`;
-  return `${what}: ${at.topic}/${at.partition} (group ${at.group}) is back at offset ${to}, it was at ${from}. Records ${to} to ${from - 1n} are read again and written once.`;
 }

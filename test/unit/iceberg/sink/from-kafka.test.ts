@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { append } from "../../../../lib/iceberg/commit";
+import type { FileIO } from "../../../../lib/iceberg/io/types";
 import { currentSnapshot } from "../../../../lib/iceberg/metadata";
 import { EncoderPool } from "../../../../lib/iceberg/parquet/pool";
 import { keepWatermarks, readWatermarks } from "../../../../lib/iceberg/watermarks";
@@ -211,6 +212,7 @@ describe("from Kafka into Iceberg, every record once", () => {
       assert.deepEqual(await world.ids(), range(0, 40));
       assert.deepEqual(reader.rewinds.map(({ to, from, node }) => [to, from, node]), [[10n, 30n, "w"]]);
       assert.equal(sink.warnings.length, 1);
+      assert.deepEqual(readWatermarks((await world.table()).state.metadata).reversed, [], "nothing is owed any more");
       assert.match(sink.warnings[0]!, /db\.trades was rolled back .*iex_data\/0 \(group g1\) is back at offset 10, it was at 30\. Records 10 to 29 are read again/);
     });
 
@@ -226,6 +228,22 @@ describe("from Kafka into Iceberg, every record once", () => {
       await next.run();
       assert.deepEqual(await world.ids(), range(0, 30));
       assert.deepEqual([next.rewinds.length, sink.warnings.length], [1, 1]);
+    });
+
+    it("while nobody wrote, and the source says nothing before its first batch: noticed with that", async () => {
+      const { reader } = start();
+      for (const to of [10, 20]) { topic.append(to - 10, to); await reader.run(); }
+      await crash();
+      await rollBack(0);
+      const sink = world.sink("w");
+      sink.sink.warm();
+      await sink.sink.flush();
+      const { reader: next } = start({ sinks: [sink], announce: false });
+      topic.append(20, 30);
+      next.read();
+      await until("the source is sent back", () => next.rewinds.length === 1);
+      await next.run();
+      assert.deepEqual(await world.ids(), range(0, 30));
     });
 
     it("to before all that we wrote: it goes back to where this writer began, not to the beginning of the topic", async () => {
@@ -303,6 +321,36 @@ describe("from Kafka into Iceberg, every record once", () => {
       assert.deepEqual(await world.ids(), range(0, 10), "20-30 waits for 10-20");
       await reader.run();
       assert.deepEqual(await world.ids(), range(0, 30));
+    });
+
+    it("is not said of a look at the table that came late: a commit landed meanwhile", async () => {
+      let held: (() => void) | undefined, hold = false;
+      const own = await World.create(encoder, (io) => new Proxy(io, {
+        get(target, key: keyof FileIO) {
+          const method = target[key] as (...args: unknown[]) => unknown;
+          if (key !== "stat") return typeof method === "function" ? method.bind(target) : method;
+          return async (location: string) => {
+            const found = await target.stat(location);
+            if (hold && location.endsWith("v2.metadata.json")) { hold = false; await new Promise<void>((resolve) => { held = resolve; }); }
+            return found;
+          };
+        },
+      }));
+      try {
+        const sink = own.sink("w"), reader = new Reader(own.ledger, topic.append(0, 10), group, [sink]);
+        await reader.run();
+        hold = true;
+        sink.sink.assigned(reader.at());
+        await until("it looks", () => held !== undefined);
+        topic.append(10, 20);
+        await reader.run();
+        held!();
+        topic.append(20, 30);
+        await reader.run();
+        assert.deepEqual([await own.ids(), reader.rewinds, sink.warnings], [range(0, 30), [], []]);
+      } finally {
+        await own.end();
+      }
     });
 
     it("and records below the gap are no longer retained: it goes on with what there is", async () => {
@@ -458,6 +506,42 @@ describe("from Kafka into Iceberg, every record once", () => {
       assert.equal(reader.failures.length, 0);
     });
 
+    it("is asked no more when the partition goes to another process meanwhile", async () => {
+      topic.append(0, 30);
+      await start().reader.run();
+      await crash();
+      topic.append(30, 40);
+      const { reader, sink } = start();
+      reader.down = true;
+      reader.read();
+      await until("it is asked", () => sink.retries.length > 0);
+      assert.equal(sink.sink.waiting, 10);
+      reader.revoke(0);
+      await until("nothing waits any more", () => sink.sink.waiting === 0);
+      assert.equal(sink.sink.rest(), true);
+    });
+
+    it("is asked anew when the table is replaced meanwhile: what waited comes again", async () => {
+      topic = new Topic("c1", "iex_data", 2).append(0, 30, 0);
+      await start().reader.run();
+      await crash();
+      topic.append(30, 40, 0).append(100, 110, 1);
+      const { reader, sink } = start();
+      reader.down = true;
+      reader.read();
+      await until("partition 1 is parked", () => sink.parts.some((part) => part.state === "parked"));
+      await rm(join(world.warehouse, "db"), { recursive: true });
+      const other = world.sink("other");
+      other.receive([trade(999)]);
+      await until("the new table is there", () => other.parts[0]!.state === "parked");
+      await other.sink.flush();
+      await sink.sink.flush();
+      await until("both partitions come again", () => new Set(reader.failures.map(({ partition }) => partition)).size === 2);
+      reader.down = false;
+      await reader.run();
+      assert.deepEqual(await world.ids(), [...range(30, 40), ...range(100, 110), 999]);
+    });
+
     it("is looked for once per partition and epoch, not per batch", async () => {
       topic.append(0, 30);
       await start().reader.run();
@@ -502,9 +586,22 @@ describe("from Kafka into Iceberg, every record once", () => {
       await reader.run();
       assert.deepEqual(await world.ids(), range(0, 45));
       assert.match(sink.warnings.join(), /has another cluster id than before \(c2, it was c1\)/);
+      assert.deepEqual(await marks(), { "w/c1/iex_data/0": "0-30", "w/c2/iex_data/0": "0-45" });
       await crash();
-      await start({ topic: moved, group: new Group() }).reader.run();
+      const after = start({ topic: moved, group: new Group() }).reader;
+      await after.run();
       assert.deepEqual(await world.ids(), range(0, 45));
+      await after.seek(0, 0, true);
+      await after.run();
+      assert.deepEqual(await world.ids(), range(0, 45).flatMap((id) => [id, id]), "what is to be forgotten is forgotten under both ids");
+    });
+
+    it("with the same records, told to forget before anything new came", async () => {
+      const { reader } = start({ topic: topic.movedTo("c2"), group: new Group() });
+      await reader.run();
+      await reader.seek(0, 20, true);
+      await reader.run();
+      assert.deepEqual(await world.ids(), [...range(0, 20), ...range(20, 30).flatMap((id) => [id, id])]);
     });
 
     it("beside the old one, both read by one flow: they are two", async () => {
@@ -517,6 +614,8 @@ describe("from Kafka into Iceberg, every record once", () => {
       await more.reader.run();
       assert.deepEqual(await world.ids(), [...range(0, 40), ...range(500, 510)]);
       assert.deepEqual(await marks(), { "w/c1/iex_data/0": "0-40", "w/c2/iex_data/0": "0-10" });
+      await sink.sink.forget(more.reader.at());
+      assert.deepEqual(await marks(), { "w/c1/iex_data/0": "0-40" });
     });
 
     it("where the log cannot be asked: a warning that rows may come twice", async () => {
@@ -559,6 +658,20 @@ describe("from Kafka into Iceberg, every record once", () => {
       assert.deepEqual(await world.ids(), [...range(0, 20), ...range(10, 20), ...range(100, 120)].sort((a, b) => a - b));
       assert.deepEqual([reader.rewinds, sink.warnings], [[], []]);
       assert.deepEqual(await marks(), { "w/c1/iex_data/0": "10-20", "w/c1/iex_data/1": "0-20" });
+    });
+
+    it("is remembered until the partition is written again, whoever commits meanwhile", async () => {
+      topic = new Topic("c1", "iex_data", 2).append(0, 20, 0).append(100, 120, 1);
+      const { reader, sink } = start();
+      await reader.run();
+      await sink.sink.forget(reader.at(0));
+      const reset = async (): Promise<number[]> => readWatermarks((await world.table()).state.metadata).reset.map(({ partition }) => partition);
+      topic.append(120, 130, 1);
+      await reader.run();
+      assert.deepEqual(await reset(), [0], "partition 1 was committed: other processes still learn that 0 was no rollback");
+      topic.append(20, 30, 0);
+      await reader.run();
+      assert.deepEqual(await reset(), []);
     });
 
     it("forgets in a table that is not open, without writing a snapshot, and only what is its own", async () => {

@@ -63,6 +63,8 @@ export interface ReaderOptions {
   readonly partitions?: readonly number[];
   /** What a flow makes of a record for each sink; undefined filters it. */
   readonly map?: (record: Record, sink: TestSink) => Row | undefined;
+  /** Whether it says which partitions it begins to read. */
+  readonly announce?: boolean;
   /** Whether sinks can look at the log. */
   readonly view?: boolean;
 }
@@ -101,7 +103,7 @@ export class Reader {
     });
     for (const p of this.partitions) {
       this.place(p, group.offsets.get(p) ?? 0);
-      this.handle.assigned(String(p), this.at(p));
+      if (options.announce !== false) this.handle.assigned(String(p), this.at(p));
     }
   }
 
