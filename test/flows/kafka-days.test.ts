@@ -39,7 +39,7 @@ describe("whole days through Kafka", () => {
       .kafkaOut("flat", "", { topic: flat, send: "each", key: "S", transactional: true, transactionalIdPrefix: flat })
       .tell("committed", "committed", "rows: msg.payload.rows").tell("rejects", "reject", "payload: msg.payload");
     const start = (): ReturnType<Workplace["start"]> => place.start(pipeline, brokers, {
-      name: "pipeline", env: { NODE_OPTIONS: `--require ${join(__dirname, "../support/fault-preload.cjs")}`, TICKLAKE_TEST_SESSION_MS: "4000" },
+      name: "pipeline", env: { NODE_OPTIONS: `--require ${join(__dirname, "../support/fault-preload.cjs")}`, TICKLAKE_TEST_SESSION_MS: "6000" },
     });
 
     const producer = await place.start(replay, brokers, { name: "replay" });

@@ -32,7 +32,7 @@ describe("shipped flows, as files", () => {
       it("wires, groups, config nodes and tabs exist", () => {
         for (const node of nodes) {
           for (const target of (node.wires ?? []).flat()) assert.ok(ids.has(target), `${node.type} ${node.name} is wired to ${target}, which is not there`);
-          for (const key of ["z", "g", "catalog", "group", "page", "ui", "theme"]) {
+          for (const key of ["z", "g", "catalog", "broker", "group", "page", "ui", "theme"]) {
             const value = node[key];
             if (typeof value === "string" && value !== "" && /^[0-9a-f]{16}$/.test(value)) assert.ok(ids.has(value), `${node.type} ${node.name}: ${key} ${value} is not there`);
           }
