@@ -75,11 +75,10 @@ export class Commits {
     try {
       await consumer.commit(wanted.map(({ reader, offset }) => ({ ...reader.at, offset })), this.life.signal);
       this.failing = false;
-      for (const { reader, offset } of wanted) {
-        reader.committed = offset;
-        if (reader.toCommit === offset) reader.toCommit = undefined;
-      }
+      for (const { reader, offset } of wanted) reader.landed(offset);
     } catch (caught) {
+      // What of it took place, nobody knows.
+      for (const { reader } of wanted) reader.landed(undefined);
       const error = asTicklakeError(caught, "KAFKA_FAILED");
       // A rebalance took some away: the rest is committed in the next round.
       if (error.code !== "KAFKA_NOT_ASSIGNED" && !this.life.signal.aborted) {

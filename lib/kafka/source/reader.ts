@@ -38,7 +38,7 @@ export interface ReaderHost {
  */
 export type ReaderState = "starting" | "reading" | "backing-off" | "isolating" | "stopped" | "damaged";
 
-type Hold = "user" | "buffer" | "total" | "backoff" | "stopped" | "moving";
+type Hold = "user" | "buffer" | "total" | "backoff" | "stopped" | "moving" | "rewinding";
 
 /** How many records may fail alone before the first look is called an outage; doubled from look to look. */
 const FIRST_PATIENCE = 8;
@@ -60,6 +60,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
   position = 0n;
   /** Everything below was delivered. */
   delivered = 0n;
+  /** What the group has committed; undefined while nobody knows. */
   committed: bigint | undefined;
   /** What is to be committed; undefined when nothing is. */
   toCommit: bigint | undefined;
@@ -141,6 +142,18 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.readFrom(offset);
   }
 
+  /**
+   * A target went back: what it lacks is read again, but not before the group's position has gone back as well (`rewound`). Else a crash would leave a gap:
+   * the target's position moves with what it gets, and the group would go on ahead of it.
+   */
+  rewind(offset: bigint): void {
+    this.suspend("rewinding");
+    this.moveTo(offset);
+  }
+
+  /** The group's position is where reading goes on. */
+  rewound(): void { this.release("rewinding"); }
+
   private readFrom(offset: bigint): void {
     this.buffer.clear();
     this.position = offset;
@@ -177,8 +190,10 @@ export class PartitionReader implements TopicPartition, ApartHost {
 
   pause(paused: boolean): void {
     this.userPaused = paused;
-    if (paused) this.suspend("user");
-    else this.release("user");
+    if (!paused) { this.release("user"); return; }
+    this.suspend("user");
+    // It may stay so for long: memory that waits for nothing would be taken from the other partitions. It is fetched again.
+    if (this.buffer.records > 0 && (this.state === "reading" || this.state === "isolating")) this.readFrom(this.position);
   }
 
   /** Goes on after `stopped`, or tries what is damaged at once. */
@@ -275,7 +290,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
 
   /** In how many ms something is to be sent: 0 = now, Infinity = not by time alone. */
   dueIn(now: number): number {
-    if (this.commitHold || this.holds.has("user") || this.holds.has("moving") || this.holds.has("backoff")) return Infinity;
+    if (this.commitHold || this.holds.has("user") || this.holds.has("moving") || this.holds.has("rewinding") || this.holds.has("backoff")) return Infinity;
     if (this.apart) return this.apart.waits ? Infinity : 0;
     if (this.buffer.records === 0 || (this.state !== "reading" && this.state !== "isolating" && this.state !== "damaged")) return Infinity;
     const { maxWaitMs } = this.host.config;
@@ -391,6 +406,12 @@ export class PartitionReader implements TopicPartition, ApartHost {
     if (this.open > 0 || this.buffer.records > 0 || this.apart || end === undefined || end <= this.delivered || this.state !== "reading") return;
     this.position = this.delivered = end;
     this.setCommit(end);
+  }
+
+  /** A commit is over. One that was under way while somebody sought has left the group elsewhere than reading goes on: that is put right. */
+  landed(offset: bigint | undefined): void {
+    this.committed = offset;
+    this.setCommit(this.delivered);
   }
 
   private setCommit(offset: bigint): void {

@@ -34,6 +34,8 @@ const TOTAL_BYTES = 16_777_216;
 const SLICE_MS = 10;
 /** A cluster that has not answered after this time is called down in the status. */
 const SLOW_MS = 3000;
+/** Pause after a commit that was refused and has to succeed. */
+const COMMIT_AGAIN_MS = 500;
 /** A rebalance waits so long for what is settled. */
 const REBALANCE_MS = 1500;
 
@@ -133,6 +135,7 @@ export class KafkaSource implements ReaderHost {
     await this.within(Math.min(2000, until - this.clock.now()), this.commits.close());
     for (const reader of this.readers.values()) reader.giveUp();
     this.readers.clear();
+    this.undecodables.end();
     await this.within(Math.max(500, until - this.clock.now()), this.consumer.stop());
   }
 
@@ -190,17 +193,34 @@ export class KafkaSource implements ReaderHost {
       const offsets = await this.consumer.committed(ours.map(({ at }) => at));
       const fresh = ours.filter((_, k) => offsets[k] === undefined);
       if (fresh.length > 0) {
-        const starts = await startOffsets(this.deps.client.admin, fresh.map(({ at }) => at), this.config.starting, this.beginnings!);
+        const starts = await this.startsOf(fresh);
         await this.consumer.commit(fresh.map((reader, k): PartitionOffset => ({ ...reader.at, offset: starts[k]! })), this.life.signal);
         fresh.forEach((reader, k) => { offsets[ours.indexOf(reader)] = starts[k]; });
       }
       ours.forEach((reader, k) => {
-        if (!isOurs(reader)) return;
+        // Somebody may have sought meanwhile.
+        if (!isOurs(reader) || reader.state !== "starting") return;
         this.port.assigned(reader.key, this.logPosition(reader));
         reader.begin(offsets[k]!);
       });
     }, this.life.signal);
     this.news.changed();
+  }
+
+  /**
+   * Where partitions begin of which the group has committed nothing. That may be because its offsets have expired or were deleted: a table that has records of the
+   * partition knows better, and what came since would be left out of it. (From the earliest record on it gets them anyway.)
+   */
+  private async startsOf(fresh: readonly PartitionReader[]): Promise<bigint[]> {
+    const { starting, groupId } = this.config;
+    const starts = await startOffsets(this.deps.client.admin, fresh.map(({ at }) => at), starting, this.beginnings!);
+    if (starting === "earliest") return starts;
+    return Promise.all(fresh.map(async (reader, k) => {
+      const behind = (await this.port.positions(this.logPosition(reader))).filter(({ nextOffset }) => nextOffset < starts[k]!).sort((a, b) => (a.nextOffset < b.nextOffset ? -1 : 1))[0];
+      if (!behind) return starts[k]!;
+      this.news.warn(`${reader.key}: group ${groupId} has no offset any more (expired, or deleted), but ${behind.target} has this partition up to offset ${behind.nextOffset - 1n}. Reading goes on at offset ${behind.nextOffset}, not at ${starts[k]}.`);
+      return behind.nextOffset;
+    }));
   }
 
   /** The group is about to be rebalanced: what is settled is committed before others read on from there. */
@@ -255,7 +275,19 @@ export class KafkaSource implements ReaderHost {
     const reader = this.readers.get(rewind.partition);
     if (!reader || rewind.to >= reader.position) return;
     this.news.warn(`${rewind.partition}: ${rewind.reason} Offsets ${rewind.to} to ${rewind.from - 1n} are read again.`);
-    reader.moveTo(rewind.to);
+    reader.rewind(rewind.to);
+    void this.goBack(reader);
+  }
+
+  /** Lets a reader read when the group's position is where it goes on, and not ahead of that. */
+  private async goBack(reader: PartitionReader): Promise<void> {
+    const isOurs = (): boolean => !this.closed && this.readers.get(reader.key) === reader;
+    while (isOurs()) {
+      await this.commits.flush();
+      if (!isOurs()) return;
+      if (reader.toCommit === undefined) { reader.rewound(); return; }
+      await new Promise<void>((resolve) => { this.clock.after(COMMIT_AGAIN_MS, resolve); });
+    }
   }
 
   // ---- sending -------------------------------------------------------------------------------------------------
@@ -393,13 +425,12 @@ export class KafkaSource implements ReaderHost {
       if (control.forget) for (const reader of readers) await this.port.forget(this.logPosition(reader));
       readers.forEach((reader, k) => goOn.set(reader, targets[k]!));
     } finally {
-      for (const [reader, offset] of goOn) {
-        if (this.readers.get(reader.key) !== reader) continue;
-        reader.moveTo(offset);
-        reader.release("moving");
-      }
+      const isOurs = (reader: PartitionReader): boolean => this.readers.get(reader.key) === reader;
+      for (const [reader, offset] of goOn) if (isOurs(reader)) reader.moveTo(offset);
+      // Not read before it is committed: after a crash the group would go on where it was, and leave out what nobody has got yet.
+      await this.commits.flush();
+      for (const reader of readers) if (isOurs(reader)) reader.release("moving");
     }
-    await this.commits.flush();
     this.news.changed();
   }
 
