@@ -10,7 +10,10 @@ import icebergCatalog from "../../nodes/iceberg-catalog/iceberg-catalog";
 import icebergOut from "../../nodes/iceberg-out/iceberg-out";
 import explodeTrades from "../../nodes/explode-trades/explode-trades";
 import syntheticGen from "../../nodes/synthetic-gen/synthetic-gen";
-import { load as loadNode, settle, until, unload, useHelper, type NodeModule } from "../support/helper";
+import type { Failure, Rewind } from "../../lib/delivery/types";
+import type { TicklakeError } from "../../lib/errors";
+import { followFlows, openSource, sourceOptions, type NodeSource } from "../../nodes/shared/delivery";
+import { load as loadNode, settle, testNode, until, unload, useHelper, type Message, type NodeModule } from "../support/helper";
 import { readRows } from "../support/read-table";
 
 const links = createRequire(__filename)("@node-red/nodes/core/common/60-link.js") as NodeModule;
@@ -178,6 +181,110 @@ describe("node iceberg-out", () => {
       await until(() => caught.length === 3, "three errors");
       assert.deepEqual(caught.map((msg) => (msg.payload as unknown[]).length), [10, 10, 10]);
       assert.equal((caught[0]!.error as { code?: string }).code, "TABLE_NOT_FOUND");
+    });
+  });
+
+  describe("behind a source of Kafka", () => {
+    interface Place { readonly from: number; readonly to: number }
+    let source: NodeSource<Place>;
+    let seen: { delivered: number[]; failures: Failure<Place>[]; rewinds: Rewind[] };
+    /** What the log looks like to the table. */
+    let log: { end: number; time: number };
+    const at = { cluster: "c", group: "g", topic: "iex", partition: 0 };
+
+    const logNode: NodeModule = (RED) => {
+      followFlows(RED);
+      RED.nodes.registerType("test-log", function (this: Node, config: Record<string, unknown>) {
+        RED.nodes.createNode(this, config as never);
+        source = openSource<Place>(RED, this, sourceOptions(config), {
+          start: () => { source.assigned("iex-0", at); }, suspend: () => undefined,
+          delivered: ({ context }) => { seen.delivered.push(context.to); },
+          failed: (failure) => { seen.failures.push(failure); },
+          rewind: (rewind) => { seen.rewinds.push(rewind); },
+        });
+        this.on("close", () => source.close());
+      } as never);
+    };
+    const start = async (out: object = {}) => {
+      seen = { delivered: [], failures: [], rewinds: [] };
+      const rig = await loadNode(logNode, "test-log", {}, {
+        wires: [["ice"]], nodes: [{ id: "ice", type: "iceberg-out", catalog: "cat0", commitInterval: "20 ms", wires: [["out0"], ["out1"]], writerId: "w", ...out }],
+        configs: [{ id: "cat0", type: "iceberg-catalog", catalogName: "local", catalogType: "hadoop", warehouse }],
+        modules: [icebergCatalog, icebergOut] as unknown as NodeModule[],
+      });
+      await until(() => source.sending, "flows run");
+      return { ...rig, out: testNode("ice") };
+    };
+    const send = (from: number, to: number): void => {
+      const lineage = { ...at, firstOffset: BigInt(from), lastOffset: BigInt(to - 1), lastTimestamp: log.time + to - 1, nextOffset: BigInt(to) };
+      source.send({
+        partition: "iex-0", records: to - from, bytes: 100, context: { from, to },
+        lineage: { ...lineage, log: { end: () => Promise.resolve(BigInt(log.end)), timestampAt: (offset) => Promise.resolve(log.time + Number(offset)) } },
+      }, { payload: Array.from({ length: to - from }, (_, k) => trade(from + k)) } as Message);
+    };
+    beforeEach(() => { log = { end: 100, time: 1000 }; });
+
+    it("tells how far its table is, forgets it, and knows again after a deploy what it has", async () => {
+      await start();
+      assert.deepEqual(await source.positions(at), [], "there is no table yet");
+      send(0, 10);
+      await until(() => seen.delivered.length === 1, "the commit");
+      assert.deepEqual(await source.positions(at), [{ ...at, target: "db.flattened_stocks", node: "ice", nextOffset: 10n }]);
+      await unload();
+      await start();
+      assert.equal((await source.positions(at))[0]!.nextOffset, 10n, "before anything came");
+      send(0, 10);
+      await until(() => seen.delivered.length === 1, "the double is done");
+      assert.equal((await rows()).length, 10);
+      source.abort();
+      assert.deepEqual(await source.forget(at), ["db.flattened_stocks"]);
+      send(0, 10);
+      await until(() => seen.delivered.length === 2, "it is written again");
+      assert.equal((await rows()).length, 20);
+    });
+
+    it("stops at a topic that was made anew, with the way out in error, status and Catch", async () => {
+      const before = await start();
+      send(0, 10);
+      await until(() => seen.delivered.length === 1, "the commit");
+      assert.deepEqual(before.caught, []);
+      await unload();
+      log = { end: 100, time: 5000 };
+      const { caught, out } = await start();
+      send(0, 10);
+      await until(() => seen.failures.length === 1, "it failed");
+      assert.equal((seen.failures[0]!.error as TicklakeError).code, "TOPIC_REPLACED");
+      assert.match(seen.failures[0]!.error.message, /Topic iex was made anew.*Nothing was written and nothing skipped.*forget: true/);
+      assert.equal((caught[0]!.error as { code?: string }).code, "TOPIC_REPLACED");
+      await until(() => out.status.args.at(-1)![0].text === "iex/0 was made anew: seek with forget", "the status says what to do");
+      assert.equal((await rows()).length, 10);
+    });
+
+    it("sends the source back when the table was rolled back, with a warning", async () => {
+      const { out } = await start();
+      for (const from of [0, 10]) {
+        send(from, from + 10);
+        await until(() => seen.delivered.length === 1 + from / 10, "a commit");
+      }
+      const table = await new HadoopCatalog({ warehouse, io: new LocalFileIO() }).loadTable({ namespace: ["db"], name: "flattened_stocks" });
+      await table.commit(table.state, [{ action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": table.state.metadata.snapshots[0]!["snapshot-id"] }]);
+      send(20, 30);
+      await until(() => seen.rewinds.length === 1, "the source is sent back");
+      assert.deepEqual(seen.rewinds.map(({ partition, to, from, node }) => [partition, to, from, node]), [["iex-0", 10n, 20n, "ice"]]);
+      assert.match(out.warn.args[0]![0], /db\.flattened_stocks was rolled back .* Records 10 to 19 are read again/);
+      for (const from of [10, 20]) send(from, from + 10);
+      await until(() => seen.delivered.length === 4, "both are written");
+      assert.deepEqual((await rows()).map((row) => Number(row["i"])), Array.from({ length: 30 }, (_, i) => i));
+    });
+
+    it("says who holds a batch, for the panel", async () => {
+      await start({ commitInterval: "3600" });
+      const before = Date.now();
+      send(0, 10);
+      await until(() => source.openPartitions()[0]?.holders[0]?.parked === true, "it waits in the sink");
+      const [open] = source.openPartitions();
+      assert.deepEqual([open!.partition, open!.deliveries, open!.records, open!.holders.map(({ node, parts }) => [node, parts]), open!.lineage?.nextOffset], ["iex-0", 1, 10, [["ice", 1]], 10n]);
+      assert.ok(open!.openedAt >= before - 1000 && open!.holders[0]!.since <= Date.now() + 1000, "as times of day");
     });
   });
 

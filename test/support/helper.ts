@@ -55,6 +55,9 @@ export function useHelper(settings: object = {}): void {
 /** Removes the loaded flow before the next `load` of the same test (after a test it happens by itself). */
 export const unload = (): Promise<void> => helper.unload();
 
+/** A node of the loaded flow. */
+export const testNode = (id: string): TestNode => helper.getNode(id);
+
 /** Lets everything that is queued in the event loop run. */
 export async function settle(turns = 20): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
