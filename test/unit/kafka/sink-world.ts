@@ -24,6 +24,7 @@ export class MemoryKafka {
   /** After a send was written: an error here is an answer that was lost. */
   after: (operation: Operation, what: string) => Promise<void> | void = () => { /* answered */ };
   readonly epochs = new Map<string, number>();
+  clusterId = "c";
 
   topic(name: string, partitions = 1, maxMessageBytes: number | undefined = 1_048_588): this {
     this.topics.set(name, { log: Array.from({ length: partitions }, () => []), replicationFactor: 1, maxMessageBytes });
@@ -60,6 +61,7 @@ export class MemoryKafka {
 
   client(): KafkaClient {
     const admin = {
+      clusterId: () => Promise.resolve(this.clusterId),
       describeTopic: async (name: string) => {
         await this.run("describe", name);
         const topic = this.topics.get(name);
@@ -118,12 +120,12 @@ export class MemoryKafka {
         epoch = (this.epochs.get(id) ?? -1) + 1;
         this.epochs.set(id, epoch);
       },
-      begin: () => { this.calls.push(`begin ${id}`); this.open.set(id, []); },
+      begin: () => { this.calls.push(`begin ${id}`); },
       send: async (to, batch) => {
         await this.run("send", `${to.topic}/${to.partition}`);
         check();
         const { produced, stored } = await this.append(to, batch, "pending");
-        this.open.get(id)!.push(...stored);
+        this.open.set(id, [...this.open.get(id) ?? [], ...stored]);
         return produced;
       },
       sendOffsets: async ({ groupId }, at: readonly PartitionOffset[]) => {
@@ -157,8 +159,8 @@ function turns(): () => number {
   };
 }
 
-/** One process: a ledger, sinks, and readers of a log. */
-export class Process {
+/** One process: a ledger, sinks, and readers of a log, on a Kafka in memory or a real one. */
+export class Process<K extends { client(): KafkaClient; readonly offsets?: ReadonlyMap<string, bigint> } = MemoryKafka> {
   readonly errors: unknown[] = [];
   readonly ledger = new Ledger({
     processId: Math.random().toString(36).slice(2), turn: turns(), unprotected: () => { /* not judged here */ }, onError: (error) => this.errors.push(error),
@@ -168,10 +170,12 @@ export class Process {
   /** Killed: nothing of it happens any more. */
   dead = false;
 
-  constructor(readonly kafka: MemoryKafka) { this.ledger.started(); }
+  constructor(readonly kafka: K) { this.ledger.started(); }
 
   sink(id: string, properties: Record<string, unknown>, more: { now?: () => number; pause?: typeof pause } = {}): TestSink { return new TestSink(this, id, properties, more); }
 }
+
+type AnyProcess = Process<{ client(): KafkaClient; readonly offsets?: ReadonlyMap<string, bigint> }>;
 
 export interface Ended { readonly error?: Error | undefined }
 
@@ -186,7 +190,7 @@ export class TestSink {
   readonly handle;
   readonly sink: KafkaSink;
 
-  constructor(readonly process: Process, id: string, properties: Record<string, unknown>, more: { now?: () => number; pause?: typeof pause } = {}) {
+  constructor(readonly process: AnyProcess, id: string, properties: Record<string, unknown>, more: { now?: () => number; pause?: typeof pause } = {}) {
     this.node = { id, type: "kafka-out" };
     const events: SinkEvents = { settled: () => { this.sink.settled(); }, aborted: (parts) => { this.sink.aborted(parts); }, ...(properties["transactional"] ? { commitsOffsets: true } : {}) };
     this.handle = process.ledger.openSink(id, events);
@@ -230,18 +234,20 @@ export class TestSink {
 export class Reader {
   readonly delivered: Delivery[] = [];
   readonly failed: Failure[] = [];
+  /** What failed is read again. */
+  repeats = true;
   private position = 0;
   private cut: number | undefined;
   private stopped = false;
   private readonly source;
 
-  constructor(private readonly process: Process, private readonly input: { group: string; topic: string; partition: number; values: unknown[]; batch: number }, private readonly to: (message: Message & { payload: unknown }) => void,
+  constructor(private readonly process: AnyProcess, private readonly input: { cluster?: string; group: string; topic: string; partition: number; values: unknown[]; batch: number }, private readonly to: (message: Message & { payload: unknown }) => void,
     private readonly nodes: { id: string; type: string }[], id = "reader") {
     this.source = process.ledger.openSource(id, { maxInFlight: 1_000_000, maxInFlightBytes: 1e9, deliveryTimeoutMs: 0, caughtIsDone: false }, {
       delivered: (delivery) => { this.delivered.push(delivery); },
       failed: (failure) => {
         this.failed.push(failure);
-        if (this.stopped || process.dead) return;
+        if (this.stopped || process.dead || !this.repeats) return;
         const first = failure.aborted[0]!;
         this.position = Number(first.lineage!.firstOffset);
         this.cut = failure.cutAt === undefined ? undefined : Number(failure.cutAt);
@@ -253,17 +259,20 @@ export class Reader {
   private get key(): string { return `${this.input.group}/${this.input.topic}/${this.input.partition}`; }
 
   start(): void {
-    this.position = Number(this.process.kafka.offsets.get(this.key) ?? 0n);
+    this.position = Number(this.process.kafka.offsets?.get(this.key) ?? 0n);
     this.pump();
   }
 
   /** As somebody who does not know of the committed offset (it was read before another process committed). */
   startAt(position: number): void { this.position = position; this.pump(); }
 
+  /** More comes into the log. */
+  more(values: readonly unknown[]): void { this.input.values.push(...values); this.pump(); }
+
   stop(): void { this.stopped = true; this.source.close(); }
 
   private pump(): void {
-    const { group, topic, partition, values, batch } = this.input;
+    const { cluster = "c", group, topic, partition, values, batch } = this.input;
     while (!this.stopped && !this.process.dead && this.position < values.length) {
       const from = this.position, to = Math.min(values.length, this.cut !== undefined && this.cut > from ? this.cut : from + batch);
       this.cut = undefined;
@@ -271,7 +280,7 @@ export class Reader {
       const delivery = this.source.open({
         partition: `${topic}/${partition}`, records: to - from, bytes: 100, context: undefined,
         lineage: {
-          cluster: "c", group, topic, partition, firstOffset: BigInt(from), lastOffset: BigInt(to - 1), lastTimestamp: 1, nextOffset: BigInt(to),
+          cluster, group, topic, partition, firstOffset: BigInt(from), lastOffset: BigInt(to - 1), lastTimestamp: 1, nextOffset: BigInt(to),
           log: { end: () => Promise.resolve(BigInt(values.length)), timestampAt: () => Promise.resolve(undefined) },
         },
       });
