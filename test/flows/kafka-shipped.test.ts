@@ -33,7 +33,10 @@ describe("the shipped flow through Kafka, running", function () {
     const second = await start({ userDir, env: { KAFKA_BROKERS: kafka.brokers } });
     await untilCommitted(kafka.brokers, "iex_data", ["ticklake-lake", "ticklake-flatten"], 60_000, () => second.output());
     assert.equal(await second.stop("SIGINT"), 0);
-    for (const { output } of [run, second]) assert.doesNotMatch(output(), /\[(warn|error|fatal)\]/);
+    assert.doesNotMatch(second.output(), /\[(warn|error|fatal)\]/);
+    // Its topics do not exist at the very first start, nor do Kafka's internal ones: what is waited for is said, and mends itself.
+    const said = run.output().split("\n").filter((line) => /\[(warn|error|fatal)\]/.test(line));
+    assert.deepEqual(said.filter((line) => !/\[warn\].*(It is waited for|It is tried again)/.test(line)), []);
 
     const arrays = (await valuesOf(kafka.brokers, "iex_data")).map((value) => JSON.parse(value!) as { S: string }[]);
     const trades = arrays.flat().length;
