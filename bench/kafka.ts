@@ -18,7 +18,7 @@ const option = (name: string, fallback: string): string => {
   const at = process.argv.indexOf(`--${name}`);
   return at > 0 ? process.argv[at + 1] ?? fallback : fallback;
 };
-/** What to run: spark, kafka, flat, function, latency, produce. */
+/** What to run. */
 const PARTS = option("only", "iceberg,kafka,flat,function,latency,produce").split(",");
 const rounds = Number(option("rounds", "3"));
 const trades = Number(option("trades", "2345448"));
@@ -38,7 +38,8 @@ const kafkaIn = (topics: string, to: string, more: object = {}): object => ({ id
 const explode = (to: string): object => ({ id: "b000000000000005", type: "explode-trades", z: tab.id, wires: [[to], []], x: 300, y: 100 });
 const change = (func: string, to: string): object => ({ id: "b000000000000006", type: "function", z: tab.id, func, outputs: 1, wires: [[to]], x: 400, y: 100 });
 const ICEBERG = "b000000000000007", KAFKA = "b000000000000008", TOLD = "b000000000000009";
-const icebergOut = (more: object = {}): object => ({ id: ICEBERG, type: "iceberg-out", z: tab.id, catalog: "b000000000000003", table: "db.flattened_stocks", wires: [[TOLD], []], x: 500, y: 100, ...more });
+/** Commits every second: with the default of ten, the run would end with a wait for the last one, which Spark's availableNow does not have. */
+const icebergOut = (): object => ({ id: ICEBERG, type: "iceberg-out", z: tab.id, catalog: "b000000000000003", table: "db.flattened_stocks", commitInterval: "1", wires: [[TOLD], []], x: 500, y: 100 });
 const kafkaOut = (topic: string): object => ({ id: KAFKA, type: "kafka-out", z: tab.id, broker: "b000000000000002", topic, send: "each", createTopic: true, partitions: PARTITIONS, wires: [[TOLD]], x: 500, y: 200 });
 const told = { id: TOLD, type: "function", z: tab.id, func: "console.log('@@' + JSON.stringify({ ev: 'result', at: Date.now(), ...msg.payload }));", outputs: 0, wires: [], x: 700, y: 100 };
 
@@ -124,7 +125,7 @@ async function main(): Promise<void> {
         if (peers) put(toKafka, "Spark local[2]", { ...await spark({ brokers, source: RAW, target: "kafka", destination: `spark_out_${round}`, checkpoint: warehouse("spark-kafka-checkpoint") }), rows });
       }
       if (PARTS.includes("flat")) {
-        put(flat, "ticklake", await ours([broker(brokers), catalog(warehouse("flat")), kafkaIn(FLAT, "b000000000000005"), explode(ICEBERG), icebergOut()], rows, "rows"));
+        put(flat, "ticklake", await ours([broker(brokers), catalog(warehouse("flat")), kafkaIn(FLAT, ICEBERG), icebergOut()], rows, "rows"));
         if (peers) {
           const target = warehouse("connect");
           await makeTable(target);
@@ -163,7 +164,7 @@ async function latency(brokers: string): Promise<void> {
   await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 1 }] });
   await admin.disconnect();
   await producer.connect();
-  const running = await startNodeRed({ version: red, flow: [tab, told, broker(brokers), catalog(join(folder, "latency")), kafkaIn(topic, "b000000000000005"), explode(ICEBERG), icebergOut({ commitInterval: "1" })], nodesDir: root });
+  const running = await startNodeRed({ version: red, flow: [tab, told, broker(brokers), catalog(join(folder, "latency")), kafkaIn(topic, "b000000000000005"), explode(ICEBERG), icebergOut()], nodesDir: root });
   try {
     const sent: number[] = [];
     const end = Date.now() + seconds * 1000;
