@@ -111,7 +111,9 @@ function valueOf(value: unknown): string | Uint8Array {
   return typeof value === "string" || isBytes(value) ? value : jsonOf(value);
 }
 
+/** A property of an element, also of one that is an object's JSON. */
 function property(element: unknown, name: string): unknown {
+  if (typeof element === "string" || isBytes(element)) return property(parsedObject(element), name);
   return typeof element === "object" && element !== null && Object.hasOwn(element, name) ? (element as Record<string, unknown>)[name] : undefined;
 }
 
@@ -196,13 +198,28 @@ function indexed(element: unknown, k: number): string {
 
 // ---- text ------------------------------------------------------------------------------------------------------
 
+/** The first byte that is no white space. */
+function firstByte(bytes: Uint8Array): number | undefined {
+  let at = 0;
+  while (at < bytes.length && (bytes[at] === 0x20 || (bytes[at]! >= 0x09 && bytes[at]! <= 0x0d))) at++;
+  return bytes[at];
+}
+
 /** Text that could be a JSON array. */
 function jsonText(payload: unknown): string | undefined {
   if (typeof payload === "string") return /^\uFEFF?\s*\[/.test(payload) ? payload : undefined;
   if (!isBytes(payload)) return undefined;
-  let at = 0;
-  while (at < payload.length && (payload[at] === 0x20 || (payload[at]! >= 0x09 && payload[at]! <= 0x0d))) at++;
-  return payload[at] === 0x5b ? Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString() : undefined;
+  return firstByte(payload) === 0x5b ? Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString() : undefined;
+}
+
+/** The object that a text stands for; undefined when it is none. */
+function parsedObject(text: string | Uint8Array): object | undefined {
+  if (typeof text === "string" ? !/^\uFEFF?\s*\{/.test(text) : firstByte(text) !== 0x7b) return undefined;
+  try {
+    return parseJson(typeof text === "string" ? text : Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString()) as object;
+  } catch {
+    return undefined;
+  }
 }
 
 function parsedArray(text: string): unknown[] | undefined {

@@ -110,8 +110,7 @@ export class PlainSink implements KafkaSink {
   }
 
   #fail(entry: Entry, error: TicklakeError): void {
-    // It was deleted, perhaps made anew with fewer partitions: what comes again looks at it first.
-    if (error.code === "KAFKA_TOPIC_UNKNOWN") this.#topics.forget(entry.topic);
+    this.#topics.doubt(entry.topic, error);
     this.#intake.fail(entry, error);
     this.#flush();
   }

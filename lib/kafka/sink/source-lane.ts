@@ -6,6 +6,7 @@ import type { Compression, KafkaAdmin, TransactionalProducer } from "../types";
 import type { Entry } from "./entry";
 import type { Intake } from "./intake";
 import { dispatch, Lane } from "./lane";
+import { stoppable } from "./stoppable";
 import { checkSizes, type TopicInfo, type Topics } from "./topics";
 
 export interface SourceLaneDeps {
@@ -18,6 +19,8 @@ export interface SourceLaneDeps {
   readonly intake: Intake;
   readonly compression: Compression;
   readonly signal: AbortSignal;
+  /** How people know this sink. */
+  readonly name: string;
   /** The transaction of a run is durable. */
   readonly committed: (run: Run) => void;
 }
@@ -38,6 +41,9 @@ export class SourceLane {
   #initialised = false;
   #attempts = 0;
   #chain: Promise<unknown> = Promise.resolve();
+  /** What is in the chain. */
+  #pending = 0;
+  #oneCluster = false;
   /** Messages without delivery: they may go at any time. */
   #loose: Entry[] = [];
   #keyless = Math.floor(Math.random() * 1000);
@@ -91,8 +97,13 @@ export class SourceLane {
     });
   }
 
+  /** Something is under way. */
+  get busy(): boolean { return this.#pending > 0; }
+
+  /** Resolves when what is under way now is over. */
   idle(): Promise<unknown> { return this.#chain; }
 
+  /** After its signal was aborted: nothing of it waits for a broker any more. */
   async close(): Promise<void> {
     await this.#chain.catch(() => undefined);
     await this.deps.producer.close();
@@ -100,7 +111,8 @@ export class SourceLane {
 
   /** One thing after the other. */
   #then<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#chain.then(work);
+    this.#pending++;
+    const result = this.#chain.then(work).finally(() => { this.#pending--; });
     this.#chain = result.catch(() => undefined);
     return result;
   }
@@ -114,14 +126,14 @@ export class SourceLane {
   /** Initialises the producer for an epoch, which fences whoever wrote for this partition before, and reads how far he came. */
   async #ready(epoch: string, lineage: Lineage | undefined): Promise<void> {
     if (this.#epoch === epoch) return;
-    const { producer, admin, signal, intake } = this.deps;
+    const { producer, admin, signal } = this.deps;
+    if (lineage) await this.#isOneCluster(lineage);
     await producer.init(signal);
     this.#initialised = true;
     if (lineage) {
       const { group, topic, partition, log } = lineage;
-      const repeat = { signal, onRetry: intake.events.retrying, pause: intake.pause };
-      const [committed] = await retrying(() => admin.committed(group, [{ topic, partition }]), repeat);
-      const end = committed !== undefined && log ? await retrying(() => log.end(), repeat) : undefined;
+      const [committed] = await this.#ask(() => admin.committed(group, [{ topic, partition }]));
+      const end = committed !== undefined && log ? await this.#ask(() => log.end()) : undefined;
       if (committed !== undefined && end !== undefined && committed > end) {
         throw new TicklakeError("TOPIC_REPLACED", `Group ${group} has committed offset ${committed} of ${topic}/${partition}, and that ends at ${end}: the topic was made anew. Nothing is written, for what it holds now would be taken for written. Seek kafka-in to "earliest" to read it from its beginning.`, {
           details: { group, topic, partition, committed: String(committed), end: String(end) },
@@ -130,6 +142,25 @@ export class SourceLane {
       this.watermark = committed;
     }
     this.#epoch = epoch;
+  }
+
+  /** Asks until there is an answer, or the sink stops. */
+  #ask<T>(question: () => Promise<T>): Promise<T> {
+    const { signal, intake } = this.deps;
+    return retrying(() => stoppable(signal, question), { signal, onRetry: intake.events.retrying, pause: intake.pause });
+  }
+
+  /** The offset of what is read is part of the transaction: the cluster that is written to has to hold the group. */
+  async #isOneCluster({ cluster, topic, partition }: Lineage): Promise<void> {
+    if (this.#oneCluster) return;
+    const { admin, name } = this.deps;
+    const written = await this.#ask(() => admin.clusterId());
+    if (written !== cluster) {
+      throw new TicklakeError("CONFIG_INVALID", `${topic}/${partition} is read from cluster ${cluster}, and ${name} writes to cluster ${written}: no transaction spans two clusters. Switch "transactional" off (at least once then), or write to the cluster that is read.`, {
+        details: { topic, partition, read: cluster, written },
+      });
+    }
+    this.#oneCluster = true;
   }
 
   /** Completes what is below the watermark, and has cut what lies across it. True: it is to be written. */
@@ -222,17 +253,19 @@ export class SourceLane {
 
   /** Opens the topics and checks sizes before anything is sent. Undefined when a message failed at that. */
   async #prepare(entries: readonly Entry[]): Promise<ReadonlyMap<string, TopicInfo> | undefined> {
-    const { topics, intake, compression } = this.deps;
+    const { topics, intake, compression, signal } = this.deps;
     const infos = new Map<string, TopicInfo>();
     let failed = false;
     for (const entry of entries) {
       try {
-        const info = topics.get(entry.topic) ?? await topics.open(entry.topic);
+        const info = topics.get(entry.topic) ?? await stoppable(signal, () => topics.open(entry.topic));
         await checkSizes(entry.elements, info, compression, entry.arrivedAt);
         infos.set(entry.topic, info);
       } catch (caught) {
         failed = true;
-        intake.fail(entry, asTicklakeError(caught));
+        const error = asTicklakeError(caught);
+        topics.doubt(entry.topic, error);
+        intake.fail(entry, error);
       }
     }
     return failed ? undefined : infos;
@@ -269,7 +302,7 @@ export class SourceLane {
     if (!failed) return true;
     if (bad.size === 0) throw failed;
     for (const [entry, error] of bad) {
-      if (error.code === "KAFKA_TOPIC_UNKNOWN") topics.forget(entry.topic);
+      topics.doubt(entry.topic, error);
       intake.fail(entry, error);
     }
     return false;

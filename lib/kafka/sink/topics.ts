@@ -68,8 +68,13 @@ export class Topics {
     this.open(name).catch((caught: unknown) => { if (!this.deps.signal.aborted) failed(asTicklakeError(caught)); });
   }
 
-  /** It is not as it was: look again before the next message. */
-  forget(name: string): void { this.known.delete(name); }
+  /**
+   * A message has failed with this error. Where that says that the topic is not as it was (deleted, perhaps made anew with fewer partitions), or it may be
+   * different soon (its limit is raised, as the error advises), it is looked at again before the next message.
+   */
+  doubt(name: string, error: TicklakeError): void {
+    if (error.code === "KAFKA_TOPIC_UNKNOWN" || error.code === "KAFKA_RECORD_TOO_LARGE") this.known.delete(name);
+  }
 
   private async find(name: string): Promise<TopicInfo> {
     const { admin, options, signal, now, pause } = this.deps;

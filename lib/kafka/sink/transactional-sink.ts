@@ -94,8 +94,15 @@ export class TransactionalSink implements KafkaSink {
     setImmediate(() => {
       this.#pumping = false;
       if (this.#stop.signal.aborted) return;
-      for (const run of this.deps.ledger.take({ last: true })) this.#commit(run);
+      this.#commitAll();
     });
+  }
+
+  /** @returns whether there was anything */
+  #commitAll(): boolean {
+    const runs = this.deps.ledger.take({ last: true });
+    for (const run of runs) this.#commit(run);
+    return runs.length > 0;
   }
 
   #commit(run: Run): void {
@@ -127,7 +134,7 @@ export class TransactionalSink implements KafkaSink {
     this.#registry.ids.set(transactionalId, this);
     lane = new SourceLane({
       position: lineage, transactionalId, topics: this.#topics, intake: this.#intake, signal: this.#stop.signal, compression: options.compression, admin: client.admin,
-      producer: client.transactional({ transactionalId, compression: options.compression, retrying: this.#intake.events.retrying }),
+      name: this.deps.name, producer: client.transactional({ transactionalId, compression: options.compression, retrying: this.#intake.events.retrying }),
       committed: (run) => { ledger.committed([run]); },
     });
     this.#lanes.set(key, lane);
@@ -146,11 +153,22 @@ export class TransactionalSink implements KafkaSink {
     return [...this.#lanes.values()].filter((lane) => lane.isOf(at)).map((lane) => { lane.forget(); return lane.targets; });
   }
 
+  /** Commits what has settled, and what settles while that is under way. */
+  async #finish(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const more = this.#commitAll();
+      const lanes = [...this.#lanes.values()];
+      if (!more && !lanes.some((lane) => lane.busy)) return;
+      await Promise.all(lanes.map((lane) => lane.idle()));
+      // What was not committed is given back by then, and may be taken again.
+      await new Promise((resolve) => { setImmediate(resolve); });
+    }
+  }
+
   async close(timeoutMs: number): Promise<void> {
     this.#intake.closing = true;
-    this.#pump();
     const over = new AbortController();
-    await Promise.race([Promise.all([...this.#lanes.values()].map((lane) => lane.idle())).finally(() => { over.abort(); }), pause(timeoutMs, over.signal)]);
+    await Promise.race([this.#finish().finally(() => { over.abort(); }), pause(timeoutMs, over.signal)]);
     over.abort();
     this.#stop.abort();
     this.#closed = true;
