@@ -46,6 +46,8 @@ export function kafkaOptions(settings: BrokerSettings, credentials: BrokerCreden
   const given = named === "" || named === "${KAFKA_BROKERS}" ? environment.variable("KAFKA_BROKERS") || "localhost:9092" : named;
   const missing = /\$\{[^}]*\}/.exec(given)?.[0];
   if (missing !== undefined) throw invalid(`The brokers hold the environment variable ${missing}, which is not set. Set it for Node-RED, or enter an address such as localhost:9092.`);
+  // Not shown: it may be a secret.
+  if (given.includes("@")) throw invalid("A broker's address holds no user name. Write host:port, and enter name and password as SASL credentials.");
   const brokers = parseBrokers(given);
   const mechanism = (text(settings.saslMechanism) || "none").toLowerCase() as SaslMechanism;
   if (!MECHANISMS.includes(mechanism)) throw invalid(`SASL mechanism "${mechanism}" is not known. Choose one of ${MECHANISMS.join(", ")}.`);

@@ -1,5 +1,5 @@
 import type { Node } from "node-red";
-import { asTicklakeError } from "../../lib/errors";
+import { asTicklakeError, type TicklakeError } from "../../lib/errors";
 import { describeSink } from "../../lib/kafka/sink/status";
 import { RateMeter } from "../../lib/trades/generator-rate";
 import { short } from "../shared/define";
@@ -8,12 +8,15 @@ import { StatusLine } from "../shared/status";
 const TICK_MS = 1000;
 /** An outage is told in the log when it begins, and then so often. */
 const WARN_EVERY_MS = 60_000;
+/** Leaders move and new topics settle within this: no trouble that anybody need hear of. */
+const PASSES_MS = 2000;
 
 /** What stands under a kafka-out node, told once a second while something happens. */
 export class OutStatus {
   readonly #line: StatusLine;
   readonly #rate = new RateMeter(3000);
   #trouble: { error: Error; until?: number } | undefined;
+  #troubleSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #warnedAt = -Infinity;
   #closed = false;
@@ -33,10 +36,13 @@ export class OutStatus {
   acked(): void {
     if (this.#trouble?.until !== undefined) this.node.log("Kafka answers again.");
     this.#trouble = undefined;
+    this.#troubleSince = undefined;
     this.#warnedAt = -Infinity;
   }
 
   retrying(error: Error, waitMs: number): void {
+    this.#troubleSince ??= Date.now();
+    if (Date.now() - this.#troubleSince < PASSES_MS && (error as TicklakeError).code !== "KAFKA_UNREACHABLE") return;
     this.#trouble = { error, until: Date.now() + waitMs };
     if (Date.now() - this.#warnedAt >= WARN_EVERY_MS) {
       this.#warnedAt = Date.now();
