@@ -31,7 +31,8 @@ export type FailureDecision =
  * What a failed delivery means for its source, the same for all sources. `retry` reads again without end; `stop` gives up
  * after `maxAttempts` failures in a row; `dead-letter` then looks for the records that fail. Pauses grow exponentially up to
  * a cap and are jittered between half and all of that ("equal jitter"), so that partitions that fail together do not come
- * back together. A stopped flow and a cut at a watermark are no attempts and cost no pause.
+ * back together. A stopped flow and a cut at a watermark are no attempts and cost no pause. A sink that was fenced (another process took over, or its
+ * transaction outlasted an outage) is none either, but pauses: two that fence each other must not do so in a circle.
  */
 export class FailurePolicy {
   private readonly attempts = new Map<string, number>();
@@ -41,7 +42,9 @@ export class FailurePolicy {
   failed(failure: Pick<Failure, "partition" | "error" | "cutAt">): FailureDecision {
     const { onFailure, maxAttempts } = this.options;
     const before = this.attempts.get(failure.partition) ?? 0;
-    if (failure.cutAt !== undefined || isNoAttempt(failure.error)) return { action: "retry", delayMs: 0, attempts: before, isolate: onFailure === "dead-letter" && before >= maxAttempts };
+    if (failure.cutAt !== undefined || isNoAttempt(failure.error)) {
+      return { action: "retry", delayMs: isFenced(failure.error) ? this.pause(1) : 0, attempts: before, isolate: onFailure === "dead-letter" && before >= maxAttempts };
+    }
     const attempts = before + 1;
     this.attempts.set(failure.partition, attempts);
     if (onFailure === "stop" && attempts >= maxAttempts) return { action: "stop", attempts };
@@ -61,10 +64,12 @@ export class FailurePolicy {
   }
 }
 
-/** Failures that say nothing about the data: flows were stopped, an earlier delivery failed, the batch was cut. */
-function isNoAttempt(error: Error): boolean {
-  return error instanceof TicklakeError && (error.code === "STOPPED" || error.code === "DELIVERY_CUT" || error.code === "DELIVERY_ABORTED");
+/** Failures that say nothing about the data: flows were stopped, an earlier delivery failed, the batch was cut, somebody else writes this partition now. */
+export function isNoAttempt(error: Error): boolean {
+  return isFenced(error) || error instanceof TicklakeError && (error.code === "STOPPED" || error.code === "DELIVERY_CUT" || error.code === "DELIVERY_ABORTED");
 }
+
+function isFenced(error: Error): boolean { return error instanceof TicklakeError && error.code === "KAFKA_FENCED"; }
 
 /** What a source asks when a delivery failed: again after a pause, or stop until somebody resumes. FailurePolicy behind an adapter, or a script in tests. */
 export interface SourcePolicy<C> {

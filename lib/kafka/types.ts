@@ -114,6 +114,11 @@ export interface ConsumerEvents {
   end(at: PartitionOffset): void;
   /** The position is not in the log any more. Nothing is fetched from it until the next `seek`. */
   outOfRange(at: PartitionOffset, log: { readonly earliest: bigint; readonly end: bigint }): void;
+  /**
+   * Reading was interrupted (the topic or its leader was away, or a pause lasted a second or more): the topic may have been deleted and made anew
+   * meanwhile, so that another log answers to its name. Nothing is fetched until the next `seek`. Without this handler reading just goes on.
+   */
+  interrupted?(at: PartitionOffset): void;
   /** A batch that cannot be decoded (checksum, unknown codec): the partition stands still until `seek`. */
   damaged(at: PartitionOffset, error: Error): void;
   /**
@@ -182,7 +187,11 @@ export interface ProducerOptions {
   readonly retrying?: (error: Error, waitMs: number) => void;
 }
 
-export interface Produced extends TopicPartition { readonly baseOffset: bigint; readonly count: number }
+export interface Produced extends TopicPartition {
+  /** Of the first record; -1 where nobody knows: a batch that went out in pieces, or of which the broker only said that it has it. */
+  readonly baseOffset: bigint;
+  readonly count: number;
+}
 
 export interface KafkaProducer {
   /**

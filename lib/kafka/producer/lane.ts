@@ -19,8 +19,13 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 const LAST_EPOCH = 32_766;
 
-/** Answers after which a batch may be in the log all the same. */
-const MAYBE_WRITTEN: ReadonlySet<number> = new Set([KafkaCode.unknownServerError, KafkaCode.requestTimedOut, 13, KafkaCode.notEnoughReplicasAfterAppend, 56]);
+/**
+ * Answers after which a batch may be in the log all the same. A leader that is replaced while it waits for its replicas says so (NOT_LEADER_OR_FOLLOWER,
+ * FENCED_LEADER_EPOCH), and what they have by then stays.
+ */
+const MAYBE_WRITTEN: ReadonlySet<number> = new Set([
+  KafkaCode.unknownServerError, KafkaCode.notLeaderOrFollower, KafkaCode.requestTimedOut, 13, KafkaCode.notEnoughReplicasAfterAppend, 56, 74,
+]);
 /** Answers by which a broker says that it does not follow our numbering (any more). */
 const OUT_OF_STEP: ReadonlySet<number> = new Set([KafkaCode.outOfOrderSequenceNumber, KafkaCode.unknownProducerId, KafkaCode.invalidProducerEpoch, KafkaCode.invalidProducerIdMapping]);
 const TOO_LARGE: ReadonlySet<number> = new Set([KafkaCode.messageTooLarge, KafkaCode.recordListTooLarge]);
@@ -53,6 +58,7 @@ interface Sending {
   readonly count: number;
   readonly refused: { readonly index: number; readonly error: TicklakeError }[];
   written: number;
+  /** Of its first record; undefined where the broker did not say, or it went out in pieces, which need not lie side by side. */
   baseOffset: bigint | undefined;
   /** Parts of it that are not decided. */
   open: number;
@@ -216,7 +222,7 @@ export class Lane {
     this.sequence = (this.sequence + piece.batch.count) % 2 ** 31;
     const { sending } = piece;
     sending.written += piece.batch.count;
-    sending.baseOffset ??= baseOffset;
+    sending.baseOffset = piece.batch.count === sending.count && baseOffset >= 0n ? baseOffset : undefined;
     this.close(sending);
   }
 

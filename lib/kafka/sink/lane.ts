@@ -59,7 +59,7 @@ export class Lane {
       try {
         const { baseOffset } = await this.deps.send(this.to, batch);
         for (const { entry, count, bytes, last } of slices) {
-          entry.acked(this.to.partition, baseOffset + BigInt(last), count, bytes);
+          entry.acked(this.to.partition, baseOffset < 0n ? undefined : baseOffset + BigInt(last), count, bytes);
           if (entry.left === 0) this.deps.acked(entry);
         }
       } catch (caught) {

@@ -1,4 +1,5 @@
 import type { Delivery, Failure } from "../../delivery/types";
+import { isNoAttempt } from "../../delivery/policy";
 import { TicklakeError } from "../../errors";
 import { indexOfOffset, partsOf, subBatch, type BatchLimits, type RecordBatchSlice } from "./buffer";
 import type { BatchContext, HeldBatch, SourceClock } from "./contract";
@@ -53,8 +54,8 @@ export class TakingApart {
         this.poll(0);
         return false;
       case "dead-letters":
-        if (this.window.count === 1 && this.host.isOutage()) {
-          this.outage("Other partitions fail, too", step.records);
+        if (this.window.count === 1 && (isAccess(step.records[0]!.error) || this.host.isOutage())) {
+          this.outage(isAccess(step.records[0]!.error) ? "A server refuses this process, not the record" : "Other partitions fail, too", step.records);
           return false;
         }
         this.send(this.machine.deadLettered());
@@ -76,7 +77,7 @@ export class TakingApart {
     if (this.over || failed !== this.current || aborted[0] !== failed || !this.host.sending || isTopicReplaced(error)) return false;
     if (cutAt !== undefined) {
       if (!this.machine.cut(indexOfOffset(this.window, cutAt))) return false;
-    } else if (isVerdict(error)) {
+    } else if (!isNoAttempt(error)) {
       const certain = error instanceof TicklakeError && error.kind === "bad-record";
       const proven = this.machine.failed(error, node, certain);
       const known = this.held.length;
@@ -142,7 +143,5 @@ export class TakingApart {
 
 export function isTopicReplaced(error: Error): boolean { return error instanceof TicklakeError && error.code === "TOPIC_REPLACED"; }
 
-/** Stopped flows, a join that mixed batches, a cut: these say nothing about the records. */
-function isVerdict(error: Error): boolean {
-  return !(error instanceof TicklakeError && (error.code === "STOPPED" || error.code === "DELIVERY_ABORTED" || error.code === "DELIVERY_CUT"));
-}
+/** User, password, certificate: what a server refused before it had seen any record. */
+function isAccess(error: Error): boolean { return error instanceof TicklakeError && error.details?.["access"] === true; }

@@ -40,6 +40,13 @@ describe("failure policy", () => {
     assert.deepEqual([isolate(), isolate(), isolate()], [false, true, true]);
   });
 
+  it("a sink that was fenced is no attempt, but pauses: an outage that outlasts a transaction is never taken for poison", () => {
+    for (const onFailure of ["stop", "dead-letter"] as const) {
+      const policy = new FailurePolicy({ onFailure, maxAttempts: 1, random: () => 0.5 });
+      for (let k = 0; k < 20; k++) assert.deepEqual(policy.failed(failure(new TicklakeError("KAFKA_FENCED", "x"))), { action: "retry", delayMs: 375, attempts: 0, isolate: false });
+    }
+  });
+
   it("a stopped flow, a batch dragged along and a cut are no attempts and cost no pause", () => {
     const policy = new FailurePolicy({ onFailure: "stop", maxAttempts: 1 });
     for (const code of ["STOPPED", "DELIVERY_ABORTED", "DELIVERY_CUT"] as const) {

@@ -93,6 +93,18 @@ describe("batches of one partition", () => {
     assert.equal(leader.sent[6]!.sequence, 1);
   });
 
+  for (const code of [6, 74]) {
+    it(`whose leader was replaced while it waited for replicas (${code}) may be in the log: their number is given to no other batch`, async () => {
+      const { lane, leader } = setup();
+      await lane.send(batch("a"));
+      // It is in the log; then we may not write any more, and later we may again.
+      leader.steps.push(answer(code), answer(29));
+      await assert.rejects(lane.send(batch("b")), { code: "KAFKA_DENIED" });
+      await lane.send(batch("c"));
+      assert.deepEqual(leader.numbers, ["100/0#0 a", "100/0#1 b", "100/0#1 b", "100/1#0 c"]);
+    });
+  }
+
   it("that the broker has already count as written", async () => {
     const { lane, leader } = setup();
     leader.steps.push(lost(), answer(46, -1n));
@@ -179,7 +191,7 @@ describe("a batch that the broker refuses", () => {
     const { lane, leader } = setup();
     judge(leader, 2, 10);
     const [big] = await Promise.all([lane.send(batch("a", "b", "c", "d", "e")), lane.send(batch("f"))]);
-    assert.deepEqual(big, { ...AT, baseOffset: 0n, count: 5 });
+    assert.deepEqual(big, { ...AT, baseOffset: -1n, count: 5 });
     assert.deepEqual(leader.numbers, ["100/0#0 a,b,c,d,e", "100/0#0 a,b,c", "100/0#0 a,b", "100/0#2 c", "100/0#3 d,e", "100/0#5 f"]);
   });
 

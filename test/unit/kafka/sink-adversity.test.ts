@@ -91,6 +91,19 @@ describe("kafka-out in transactions between clusters", () => {
   });
 });
 
+describe("results of kafka-out", () => {
+  it("name no offset that nobody knows", async () => {
+    const kafka = new MemoryKafka().topic("out", 1);
+    const sink = new Process(kafka).sink("s", {});
+    await sink.send("a");
+    const append = kafka.append.bind(kafka);
+    // As when the broker has the batch already and does not say where.
+    kafka.append = async (...args) => { const { produced, stored } = await append(...args); return { produced: { ...produced, baseOffset: -1n }, stored }; };
+    await sink.send(["b", "c"]);
+    assert.deepEqual(sink.results.map(({ count, partitions }) => [count, partitions]), [[1, { 0: 0 }], [2, {}]]);
+  });
+});
+
 describe("keys of JSON text", () => {
   const keys = async (payload: unknown): Promise<(string | null)[]> => {
     const kafka = new MemoryKafka().topic("out", 1);

@@ -324,6 +324,32 @@ describe("kafka source", () => {
       assert.deepEqual(w.letters, [{ value: '{"n":0}', reason: "cannot", attempts: 2, offset: 0 }]);
     });
 
+    it("a single record whose sink is not let in stays: a changed password is an outage, however slow the feed", async () => {
+      const w = setUp(deadLetter, { records: 1 });
+      const denied = new TicklakeError("KAFKA_DENIED", "broker:9092 refused user \"ada\"", { details: { access: true } });
+      w.take = (_records, _send, done) => done(denied);
+      w.start(0);
+      await w.pass(300_000);
+      assert.deepEqual([w.letters, w.committed()], [[], 0]);
+      w.take = (_records, _send, done) => done();
+      assert.ok(await w.run(() => w.committed() === 1));
+      assert.deepEqual(w.letters, []);
+    });
+
+    it("nothing goes there because its sink was fenced, also while a batch is taken apart", async () => {
+      const w = setUp(deadLetter, { records: 10 });
+      let fencings = 0;
+      w.take = (records, _send, done) => {
+        const list = records.map(numberOf);
+        // The tenth is bad; whoever tries the third alone is fenced, now and then.
+        if (list.length === 1 && list[0] === 2 && fencings++ < 5) { done(new TicklakeError("KAFKA_FENCED", "somebody else")); return; }
+        done(list.includes(9) || (list.includes(2) && list.length > 1) ? new Error("bad") : undefined);
+      };
+      w.start(0);
+      assert.ok(await w.run(() => w.committed() === 10, 300_000));
+      assert.deepEqual(w.letters.map(({ offset }) => offset), [9]);
+    });
+
     it("two records that are too large go there, although both of two fail", async () => {
       const w = setUp(deadLetter, { records: 2 });
       w.take = (_records, _send, done) => done(new TicklakeError("KAFKA_RECORD_TOO_LARGE", "too large"));
