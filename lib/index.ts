@@ -22,6 +22,15 @@ export { SyntheticTrades, type PriceModel, type SyntheticOptions, type Window } 
 export { explode, type Exploded, type ExplodeContext, type ExplodeOptions, type Reject } from "./trades/explode";
 export { EXCHANGES, TAPES, conditionName } from "./trades/codes";
 
+// Kafka
+export type {
+  Compression, ConsumerEvents, ConsumerOptions, KafkaAdmin, KafkaClient, KafkaConsumer, KafkaOptions, KafkaProducer, OutgoingRecord, PartitionOffset, Produced, ProducerOptions,
+  RecordBatch, RecordSet, TopicDescription, TopicPartition, TransactionalOptions, TransactionalProducer,
+} from "./kafka/types";
+export { openKafka } from "./kafka/client";
+export { RecordBatchBuilder } from "./kafka/records/builder";
+export { decodeRecords } from "./kafka/records/decode";
+
 // Iceberg
 export type { Codec, DataFile, PartitionSpec, Schema, Snapshot, TableIdentifier, TableMetadata } from "./iceberg/types";
 export { inferSchema, parseSchema, TRADES_PARTITION_BY, TRADES_READABLE_SCHEMA, TRADES_SCHEMA } from "./iceberg/schema";
