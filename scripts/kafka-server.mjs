@@ -53,7 +53,8 @@ export async function kafkaTool(mainClass, args, { stdin, timeoutMs = 60_000, ja
 /** Runs a tool to its end and hands each line that it prints to `each`; for output that does not fit into memory. */
 export async function kafkaToolLines(mainClass, args, each) {
   requireJars("tools");
-  const child = spawn(java, ["-Xmx256m", ...JVM, "-cp", join(jars("tools"), "*"), mainClass, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  // Not JVM: it runs for long and prints millions of lines, so let it optimize.
+  const child = spawn(java, ["-Xmx256m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", join(jars("tools"), "*"), mainClass, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (data) => { errors = (errors + data).slice(-4000); });

@@ -17,6 +17,8 @@ describe("whole days through Kafka", () => {
 
   it("arrive in the table and in flattened_stocks trade for trade, with the process killed three times in between", async function () {
     this.timeout(420_000);
+    const began = Date.now();
+    const step = (text: string): void => { if (process.env["TICKLAKE_VERBOSE"]) console.log(`      ${((Date.now() - began) / 1000).toFixed(1)} s: ${text}`); };
     const { brokers } = await sharedKafka();
     const { files, trades } = days(folder);
     // An array of 100 trades is one message; the last of a day is shorter. A line more in a file is its header.
@@ -51,11 +53,14 @@ describe("whole days through Kafka", () => {
       assert.equal(before, 0);
       await new Watch(red).reach("committed", "rows", trades / 8, 120_000);
       await red.stop("SIGKILL");
+      step("killed");
       red = await start();
     }
     await loaded;
+    step("all arrays are in the topic");
     assert.equal((await endOffsets(brokers, iex)).reduce((sum, end) => sum + end, 0), arrays);
     await untilCommitted(brokers, iex, groups, 240_000, () => red.logs().slice(-5000));
+    step("both groups are at the end");
     assert.deepEqual([...new Watch(producer).events("reject"), ...new Watch(red).events("reject"), ...new Watch(red).errors()], []);
     assert.equal(await producer.stop(), 0);
     assert.equal(await red.stop(), 0);
@@ -65,9 +70,11 @@ describe("whole days through Kafka", () => {
     const report = JSON.parse(await runPython(join(root, "test/support/py/compare_days.py"), [join(metadata, latest), ...files])) as { rows: number; csvRows: number; groups: number; different: unknown[] };
     assert.deepEqual({ rows: report.rows, csvRows: report.csvRows, different: report.different, groups: report.groups }, { rows: trades, csvRows: trades, different: [], groups: 16 });
 
+    step("the table is compared");
     const digest = new TradeDigest();
     let keyless = 0;
     await readCommitted(brokers, flat, ({ key, value }) => { digest.add(value); if (!value.includes(`"S":"${key}"`)) keyless++; });
+    step("flattened_stocks is read");
     assert.equal(keyless, 0, "the key of each message is its symbol");
     assert.equal(digest.trades, trades);
     assert.deepEqual(digest.groups, JSON.parse(await runPython("digest_days.py", files)));

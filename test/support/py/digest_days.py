@@ -2,14 +2,14 @@
 
 usage: digest_days.py <csv.gz> ...
 
-The digest is the sum of a 32-bit hash of each trade, written as S|i|x|p|s|timestamp|c|z (test/support/trade-digest.ts does the same with what it finds elsewhere).
+The digest is the sum of the CRC-32 of each trade, written as S|i|x|p|s|timestamp|c|z (test/support/trade-digest.ts does the same with what it finds elsewhere).
 """
 import ast
 import csv
 import gzip
-import hashlib
 import json
 import sys
+import zlib
 from collections import defaultdict
 from datetime import datetime
 
@@ -28,5 +28,5 @@ for path in sys.argv[1:]:
             group = groups[f"{row['symbol']}/{ms // 86_400_000}"]
             group[0] += 1
             group[1] += int(row["size"])
-            group[2] = (group[2] + int.from_bytes(hashlib.md5("|".join(fields).encode()).digest()[:4], "big")) & 0xFFFFFFFF
+            group[2] = (group[2] + zlib.crc32("|".join(fields).encode())) & 0xFFFFFFFF
 print(json.dumps(groups))
