@@ -13,7 +13,7 @@ import { AppendFiles } from "./commit-files";
 import { appendSummary, currentSnapshot, snapshotById, specById } from "./metadata";
 import type { DataFile, Snapshot, TableMetadata } from "./types";
 import type { MetadataUpdate } from "./updates";
-import { encodeWatermarks, encodeWatermarksProperty, findReversal, mergeWatermarks, readWatermarks, type ReadWatermarks, type Watermark, WATERMARKS, withoutWatermarks } from "./watermarks";
+import { encodeWatermarks, encodeWatermarksProperty, findReversal, mergeWatermarks, readWatermarks, type ReadWatermarks, type Watermark, WATERMARKS, watermarksAhead, withoutWatermarks } from "./watermarks";
 
 export type { CommitPoint, CommitProbe } from "./catalog/types";
 export type { Watermark } from "./watermarks";
@@ -256,9 +256,9 @@ export class PendingAppend {
   }
 }
 
-/** What was taken back or reset, and is not written again by this commit either. */
+/** What was taken back and is not (wholly) written again by this commit either, and what was reset. */
 function besides({ reversed, reset }: ReadWatermarks, moved: readonly Watermark[]): { reversed: Watermark[]; reset: Watermark[] } {
-  return { reversed: withoutWatermarks(reversed, moved), reset: withoutWatermarks(reset, moved) };
+  return { reversed: watermarksAhead(reversed, moved), reset: withoutWatermarks(reset, moved) };
 }
 
 /** A random positive 63-bit number (the specification asks for no more than that it is unique in the table). */

@@ -69,16 +69,15 @@ export function readWatermarks(metadata: TableMetadata): ReadWatermarks {
 }
 
 function ofProperty({ watermarks, snapshotId, reversed, reset }: Property): ReadWatermarks {
-  return { watermarks, from: "properties", snapshotId, reversed, reset };
+  return { watermarks, from: "properties", snapshotId, reversed: watermarksAhead(reversed, watermarks), reset };
 }
 
 /** What a property tells whose own watermarks do not hold. */
 function besides(metadata: TableMetadata, property: Property | undefined, holding: readonly Watermark[]): Pick<ReadWatermarks, "reversed" | "reset"> {
   if (!property) return { reversed: [], reset: [] };
-  const now = new Map(holding.map((mark) => [watermarkKey(mark), mark.nextOffset]));
-  const isAhead = (mark: Watermark): boolean => mark.nextOffset > (now.get(watermarkKey(mark)) ?? -1n);
-  if (!isOffTheLine(metadata, property)) return { reversed: property.reversed.filter(isAhead), reset: property.reset };
-  return { reversed: mergeWatermarks(property.reversed, property.watermarks).filter(isAhead), reset: [] };
+  if (!isOffTheLine(metadata, property)) return { reversed: watermarksAhead(property.reversed, holding), reset: property.reset };
+  // What was still owed then was ahead of what stood then.
+  return { reversed: watermarksAhead(mergeWatermarks(property.watermarks, property.reversed), holding), reset: [] };
 }
 
 /** The property's snapshot is no ancestor of the current one: the table was rolled back behind it. Where expiry has cut the line, nobody can tell: then it counts. */
@@ -107,6 +106,12 @@ export function mergeWatermarks(base: readonly Watermark[], moved: readonly Wate
     merged.set(key, !before ? mark : { ...rest, ...(before.firstOffset === undefined ? {} : { firstOffset: before.firstOffset }) });
   }
   return [...merged.values()];
+}
+
+/** Those of `list` that are ahead of where `holding` stands. */
+export function watermarksAhead(list: readonly Watermark[], holding: readonly Watermark[]): Watermark[] {
+  const now = new Map(holding.map((mark) => [watermarkKey(mark), mark.nextOffset]));
+  return list.filter((mark) => mark.nextOffset > (now.get(watermarkKey(mark)) ?? -1n));
 }
 
 /** `list` without the partitions of `those`. */

@@ -53,9 +53,13 @@ export class Standing {
     for (const [key, mark] of known) if (!onPurpose.has(key)) lost(mark, "rolled-back");
     for (const mark of taken.values()) lost(mark, "rolled-back");
     for (const [key, pending] of this.#pending) if (!found.has(key) && !onPurpose.has(key) && now.get(key)?.nextOffset === pending.stands) found.set(key, pending);
-    for (const [key, { stands, from }] of this.#asked) {
-      if (now.get(key)?.nextOffset !== stands) this.#asked.delete(key);
-      else if (found.get(key)?.from === from) found.delete(key);
+    for (const [key, asked] of [...this.#asked]) {
+      const stands = now.get(key)?.nextOffset, again = found.get(key);
+      this.#asked.delete(key);
+      // It goes on as long as the table gets on from where it stood. Written up to where it was: it is over.
+      if (again?.from !== asked.from || (stands ?? -1n) < (asked.stands ?? -1n)) continue;
+      found.delete(key);
+      this.#asked.set(key, again);
     }
     this.#pending = found;
     this.#known = now;

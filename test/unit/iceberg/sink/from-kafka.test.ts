@@ -246,6 +246,27 @@ describe("from Kafka into Iceberg, every record once", () => {
       assert.deepEqual(await world.ids(), range(0, 30));
     });
 
+    it("and the process dies half-way through writing it again, the group's offset still ahead: the next one fetches the rest", async () => {
+      const { reader, sink } = start();
+      for (const to of [10, 20, 30, 40]) { topic.append(to - 10, to); await reader.run(); }
+      await rollBack(0);
+      sink.sink.assigned(reader.at());
+      await until("it is sent back", () => reader.rewinds.length === 1);
+      reader.read(20);
+      await until("parked", () => sink.parts.at(-1)!.state === "parked");
+      await sink.sink.flush();
+      assert.deepEqual(await world.ids(), range(0, 20));
+      await crash();
+      group.offsets.set(0, 40);
+      const next = start();
+      next.sink.sink.warm();
+      await until("it is sent back", () => next.reader.rewinds.length === 1);
+      await next.reader.run();
+      assert.deepEqual(await world.ids(), range(0, 40));
+      assert.deepEqual(next.reader.rewinds.map(({ to, from }) => [to, from]), [[20n, 40n]]);
+      assert.deepEqual(readWatermarks((await world.table()).state.metadata).reversed, []);
+    });
+
     it("to before all that we wrote: it goes back to where this writer began, not to the beginning of the topic", async () => {
       topic.append(0, 5);
       group.offsets.set(0, 5);

@@ -55,6 +55,20 @@ describe("where a table stands for a writer", () => {
     assert.deepEqual(reversals(standing), ["0: 10-30 rolled-back"]);
   });
 
+  it("does not ask again while what it asked for is being written, bit by bit", () => {
+    const standing = new Standing("w", "u");
+    const told = (at: number): ReadWatermarks => read([mark(at)], { reversed: at < 30 ? [mark(30)] : [] });
+    standing.follow(told(10));
+    standing.asked(standing.reversals[0]!);
+    for (const at of [15, 20, 30, 35]) {
+      standing.follow(told(at));
+      assert.deepEqual(reversals(standing), []);
+    }
+    const other = new Standing("w", "u");
+    other.follow(told(15));
+    assert.deepEqual(reversals(other), ["0: 15-30 rolled-back"], "a process that begins in between goes on from there");
+  });
+
   it("asks again for the same range when it was written and taken back once more", () => {
     const standing = new Standing("w", "u");
     standing.follow(read([mark(30)]));
