@@ -9,6 +9,7 @@ import type { KafkaInConfig } from "./config";
 import type { BatchContext, SourceClock, SourceNews, SourcePort } from "./contract";
 import type { Control, SeekTarget, Selection } from "./control";
 import type { Undecodable } from "./decode";
+import { Outage } from "./outage";
 import { PartitionReader, type ReaderHost } from "./reader";
 import { startOffsets, surveyBeginnings, type TopicBeginnings } from "./starts";
 import { describeSource, type SourceStatus } from "./status";
@@ -68,9 +69,9 @@ export class KafkaSource implements ReaderHost {
   private letters = 0;
   private state: ConsumerState = "connecting";
   private trouble: Error | undefined;
-  private unknownTopics: string | undefined;
   private holdUp: HoldUp | undefined;
   private readonly starting = new Set<Promise<void>>();
+  private readonly outage: Outage;
 
   constructor(readonly config: KafkaInConfig, private readonly deps: KafkaSourceDeps) {
     this.clock = deps.clock;
@@ -78,6 +79,7 @@ export class KafkaSource implements ReaderHost {
     this.news = deps.news;
     this.maxAttempts = deps.maxAttempts;
     this.policy = new FailurePolicy({ onFailure: deps.onFailure, maxAttempts: deps.maxAttempts, ...(deps.random && { random: deps.random }) });
+    this.outage = new Outage(this.clock, { warn: (text) => this.news.warn(text), changed: () => this.news.changed() });
     this.undecodables = new Undecodables(this.clock, (error) => this.news.error(error));
     this.consumer = deps.client.consumer({ groupId: config.groupId, topics: config.topics, maxWaitMs: 500 }, {
       assigned: (partitions) => this.assigned(partitions),
@@ -136,6 +138,7 @@ export class KafkaSource implements ReaderHost {
     for (const reader of this.readers.values()) reader.giveUp();
     this.readers.clear();
     this.undecodables.end();
+    this.outage.end();
     await this.within(Math.max(500, until - this.clock.now()), this.consumer.stop());
   }
 
@@ -243,11 +246,8 @@ export class KafkaSource implements ReaderHost {
 
   private consumerState(state: ConsumerState, error?: Error): void {
     this.state = state;
-    const unknown = error instanceof TicklakeError && error.code === "KAFKA_TOPIC_UNKNOWN" ? error : undefined;
-    if (unknown && this.unknownTopics !== unknown.message) this.news.warn(`${unknown.message} It is waited for.`);
-    this.unknownTopics = unknown?.message;
-    if (state === "down" && error && this.trouble?.message !== error.message) this.news.warn(`${error.message} It is tried again until it works; nothing is lost.`);
-    this.trouble = unknown ? undefined : error;
+    this.trouble = undefined;
+    this.outage.state(state, error);
     this.news.changed();
   }
 
@@ -465,7 +465,7 @@ export class KafkaSource implements ReaderHost {
   status(): SourceStatus {
     const { holdUp } = this;
     return describeSource({
-      state: this.begun ? this.state : "idle", trouble: this.trouble, unknownTopics: this.unknownTopics, groupId: this.config.groupId,
+      state: this.begun ? this.state : "idle", trouble: this.trouble ?? this.outage.trouble, unknownTopics: this.outage.unknownTopics, groupId: this.config.groupId,
       partitions: [...this.readers.values()], rate: this.meter.sample(this.clock.now(), this.recordsSent), inFlight: this.port.stats().records,
       full: !this.port.hasRoom(), heldUpBy: holdUp && this.nodeName(holdUp.node), deadLetters: this.letters, undecodable: this.undecodables.count,
       now: this.clock.now(), paused: this.pauses.get("*") ?? false,

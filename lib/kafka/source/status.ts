@@ -33,7 +33,7 @@ export function describeSource(facts: StatusFacts): SourceStatus {
   const { state, trouble, partitions, now } = facts;
   const stopped = partitions.filter((one) => one.state === "stopped");
   if (stopped.length > 0) return { kind: "fail", text: `${stopped.length === partitions.length ? "stopped" : `${stopped.length} of ${partitions.length} stopped`}: ${reasonOf(stopped[0]!)}` };
-  if (trouble) return { kind: "warn", text: `${codeOf(trouble) === "KAFKA_UNREACHABLE" || state === "down" ? "broker down" : "trouble"}: ${trouble.message}` };
+  if (trouble) return { kind: "warn", text: `${codeOf(trouble) === "KAFKA_UNREACHABLE" || state === "down" ? "broker down" : "trouble"}: ${gist(trouble.message)}` };
   const damaged = partitions.find((one) => one.state === "damaged");
   if (damaged) return { kind: "fail", text: `${damaged.key} cannot be read at ${damaged.position}: ${damaged.error?.message ?? "damaged"}` };
   if (facts.unknownTopics !== undefined && partitions.length === 0) return { kind: "warn", text: `waiting for topic: ${facts.unknownTopics}` };
@@ -71,6 +71,15 @@ function reasonOf({ key, error }: StatusPartition): string { return `${key}: ${e
 function waitOf(failing: readonly StatusPartition[], now: number): string {
   const next = Math.min(...failing.map((one) => one.retryAt ?? now));
   return next > now + 500 ? ` in ${formatWait(next - now)}` : "";
+}
+
+/**
+ * What fits under a node: "Group "g": None of the brokers answers. Connecting to the cluster failed: nothing listens at a:9092. Check ..." is
+ * "nothing listens at a:9092".
+ */
+function gist(message: string): string {
+  const text = message.replace(/^Group "[^"]*": /, "").replace(/^None of the brokers answers\. /, "").replace(/^[^:.(]* failed: /, "");
+  return /^(.*?[^.])\.(?: |$)/.exec(text)?.[1] ?? text;
 }
 
 function codeOf(error: Error): string | undefined { return error instanceof TicklakeError ? error.code : undefined; }
