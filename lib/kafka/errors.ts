@@ -155,6 +155,10 @@ function connectionText(error: unknown, text: string, at: string): string {
   if (code === "ECONNREFUSED" || /ECONNREFUSED/.test(text)) return `nothing listens at ${at}. Check that the broker runs and that address and port are right.`;
   if (code === "ENOTFOUND" || code === "EAI_AGAIN" || /ENOTFOUND|EAI_AGAIN/.test(text)) return `the host name of ${at} cannot be resolved. Check the name; it is what the broker advertises (advertised.listeners) if you did not enter it.`;
   if (/EHOSTUNREACH|ENETUNREACH/.test(code + text)) return `there is no route to ${at}. Check network and firewall.`;
+  // An alert is what the broker says of us, not we of the broker.
+  if (/alert (bad certificate|certificate (required|unknown|expired|revoked)|unsupported certificate|unknown ca|handshake failure|access denied)/i.test(text)) {
+    return `${at} does not accept our certificate, or wants one and gets none (${tlsReason(text)}). Check the client certificate and key in the TLS configuration: the broker's ssl.truststore has to know who signed it.`;
+  }
   if (/CERT|SELF_SIGNED|ALTNAME|ISSUER|UNABLE_TO_VERIFY|certificate/i.test(code + text)) {
     return `the certificate of ${at} is not accepted: ${tlsReason(text)}. Add the broker's CA to the TLS configuration, or check the server name.`;
   }

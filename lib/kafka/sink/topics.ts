@@ -28,6 +28,8 @@ export interface TopicsDeps {
 
 /** Partitions may be added to a topic: it is looked at again after this. */
 const FRESH_MS = 5 * 60_000;
+/** A look-up that takes longer is told. */
+const SLOW_MS = 3000;
 /** Other brokers hear of a new topic a moment later. */
 const APPEARS_WITHIN_MS = 10_000;
 
@@ -81,6 +83,8 @@ export class Topics {
     const onRetry = this.deps.retrying;
     let created = false;
     const since = now();
+    // A call of the admin tries for longer than somebody who looks at a status likes to wait.
+    const slow = setTimeout(() => { onRetry(new TicklakeError("KAFKA_UNREACHABLE", `Looking up topic ${name}: the cluster has not answered for ${SLOW_MS / 1000} s.`), SLOW_MS); }, SLOW_MS).unref();
     const topic = await retrying(async () => {
       const found = await admin.describeTopic(name);
       if (found) return found;
@@ -90,7 +94,7 @@ export class Topics {
       const made = await admin.describeTopic(name);
       if (!made) throw new TicklakeError("KAFKA_FAILED", `Topic ${name} was created and does not show yet.`);
       return made;
-    }, { signal, onRetry, pause });
+    }, { signal, onRetry, pause }).finally(() => { clearTimeout(slow); });
     if (!created) this.report(topic);
     return this.info(topic, await this.limit(name));
   }

@@ -61,6 +61,20 @@ describe("kafka-out that stops", () => {
   }
 });
 
+describe("kafka-out at its start", () => {
+  it("says within seconds that the cluster does not answer, however long a look-up tries", async () => {
+    const kafka = new MemoryKafka().topic("out", 1);
+    const away = gate();
+    kafka.before = (operation) => (operation === "describe" ? away.wait : undefined);
+    const sink = new Process(kafka).sink("s", {});
+    const sent = sink.send("x");
+    await until(() => sink.retries.length > 0, "a word", 4000);
+    assert.match(sink.retries[0]!.message, /Looking up topic out: the cluster has not answered for 3 s/);
+    away.open();
+    assert.equal((await sent).error, undefined);
+  });
+});
+
 describe("kafka-out and a topic that changes", () => {
   for (const transactional of [false, true]) {
     it(`takes what it refused as too large as soon as the topic's limit was raised (transactional: ${transactional})`, async () => {
