@@ -17,6 +17,8 @@ const MAX_PAUSE_MS = 2000;
 const EMPTY_MS = 10;
 /** Failures in a row before they are told. */
 const PATIENCE = 3;
+/** Within a pause of so long a topic can be deleted and made anew without any fetch that fails. */
+const LONG_PAUSE_MS = 1000;
 /** Kept for paused partitions at the most, in fetches; beyond that it is fetched again when it is wanted. */
 const KEPT_FETCHES = 4;
 
@@ -48,7 +50,7 @@ interface BrokerState {
   notBefore: number;
 }
 
-type Events = Pick<ConsumerEvents, "records" | "advanced" | "end" | "outOfRange" | "damaged">;
+type Events = Pick<ConsumerEvents, "records" | "advanced" | "end" | "outOfRange" | "damaged" | "interrupted">;
 
 /**
  * Fetches from all partitions that are assigned, positioned and not paused: one long poll per broker, and a short one beside it.
@@ -102,7 +104,9 @@ export class Fetcher {
 
   pause(key: string): void {
     const partition = this.partitions.get(key);
-    if (partition) partition.paused = true;
+    if (!partition || partition.paused) return;
+    partition.paused = true;
+    partition.pausedAt = this.deps.clock.now();
   }
 
   resume(key: string): void {
@@ -110,6 +114,7 @@ export class Fetcher {
     if (!partition?.paused) return;
     partition.paused = false;
     partition.idle = false;
+    if (this.deps.clock.now() - partition.pausedAt >= LONG_PAUSE_MS) partition.suspect = true;
     this.wake();
   }
 
@@ -148,6 +153,12 @@ export class Fetcher {
       if (node === undefined) { this.later(partition, undefined); next = Math.min(next, partition.notBefore); continue; }
       const broker = this.broker(node);
       if (broker.notBefore > now) { next = Math.min(next, broker.notBefore); continue; }
+      if (partition.suspect && this.events.interrupted) {
+        partition.blocked = true;
+        partition.queue.push({ fetch: this.fetches, kind: "interrupted", offset: partition.position });
+        this.deliverSoon();
+        continue;
+      }
       const list = ready.get(node);
       if (list) list.push(partition); else ready.set(node, [partition]);
     }
@@ -191,6 +202,7 @@ export class Fetcher {
         if (of && of.version === of.partition.version && !this.stopped) await this.take(answer, of.partition, of.position, number);
       }
     } catch (error) {
+      for (const { partition } of asked.values()) partition.suspect = true;
       this.brokerFailed(node, broker, error);
     }
     const still = [...asked.values()].filter(({ partition, version }) => partition.version === version);
@@ -259,6 +271,7 @@ export class Fetcher {
 
   private later(partition: ReadPartition, trouble: Error | undefined): void {
     partition.failures++;
+    partition.suspect = true;
     partition.notBefore = this.deps.clock.now() + backoffMs(partition.failures, { firstMs: 100, maxMs: MAX_PAUSE_MS, random: this.deps.random });
     if (this.deps.leader(partition) === undefined) this.deps.refreshLeaders();
     if (trouble) this.complain(partition.key, trouble);
@@ -323,6 +336,10 @@ export class Fetcher {
     switch (item.kind) {
       case "records": this.events.records(item.set); break;
       case "advanced": this.events.advanced?.(partition.at(item.offset)); break;
+      case "interrupted":
+        partition.suspect = false;
+        this.events.interrupted?.(partition.at(item.offset));
+        break;
       case "damaged": this.events.damaged(partition.at(item.offset), item.error); break;
       case "outOfRange": this.events.outOfRange(partition.at(item.offset), item.log); break;
     }

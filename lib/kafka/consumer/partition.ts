@@ -8,6 +8,7 @@ export type Item = {
 } & (
   | { readonly kind: "records"; readonly set: RecordSet }
   | { readonly kind: "advanced"; readonly offset: bigint }
+  | { readonly kind: "interrupted"; readonly offset: bigint }
   | { readonly kind: "damaged"; readonly offset: bigint; readonly error: Error }
   | { readonly kind: "outOfRange"; readonly offset: bigint; readonly log: { readonly earliest: bigint; readonly end: bigint } }
 );
@@ -22,6 +23,10 @@ export class ReadPartition implements TopicPartition {
   /** Counts seeks: what was asked for under an older number is of no interest. */
   version = 0;
   paused = false;
+  /** Clock: since when it is paused. */
+  pausedAt = 0;
+  /** Reading was interrupted: the user is to look whether it is the same log before more is fetched. A seek does not change that. */
+  suspect = false;
   /** Waits for a seek (out of range, damaged). */
   blocked = false;
   /** A fetch, or the work on its answer, is under way. */

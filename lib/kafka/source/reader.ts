@@ -1,36 +1,14 @@
-import type { FailurePolicy } from "../../delivery/policy";
-import type { BatchSpec, Delivery, Failure, LogView } from "../../delivery/types";
+import type { BatchSpec, Delivery, Failure } from "../../delivery/types";
 import { TicklakeError } from "../../errors";
-import type { KafkaConsumer, RecordSet, TopicPartition } from "../types";
+import type { RecordSet, TopicPartition } from "../types";
 import { isTopicReplaced, TakingApart, type ApartHost } from "./apart";
 import { RecordBuffer, type BatchLimits, type RecordBatchSlice } from "./buffer";
-import type { KafkaInConfig } from "./config";
-import type { BatchContext, BatchPlace, DeadLetter, HeldBatch, OutgoingBatch, SourceClock, SourceNews, SourcePort } from "./contract";
-import { decodeBatch, plainOffset, rawRecord, type Undecodable } from "./decode";
-
-/** What a reader needs of its source. */
-export interface ReaderHost {
-  readonly config: KafkaInConfig;
-  readonly clock: SourceClock;
-  readonly port: SourcePort;
-  readonly policy: FailurePolicy;
-  readonly maxAttempts: number;
-  readonly consumer: KafkaConsumer;
-  readonly news: SourceNews;
-  readonly cluster: string;
-  logOf(at: TopicPartition): LogView;
-  nodeName(id: string): string;
-  /** Something can be sent, or will be in a while. */
-  wake(): void;
-  /** `toCommit` has changed. */
-  commit(): void;
-  /** A record cannot be decoded and nobody takes it on output 2. */
-  undecodable(at: TopicPartition, reject: Undecodable): void;
-  /** Whether other partitions fail too while nothing at all gets through since then. */
-  isOutageSince(time: number, reader: PartitionReader): boolean;
-  sent(records: number): void;
-  deadLettered(count: number): void;
-}
+import type { BatchContext, DeadLetter, HeldBatch, OutgoingBatch, SourceClock } from "./contract";
+import type { ReaderHost } from "./reader-host";
+import { letterOf, placeOf, specOf } from "./describe";
+import { LogGuard } from "./log-guard";
+import { offsetsLost } from "./lost";
+import { decodeBatch } from "./decode";
 
 /**
  * `starting`: where to begin is being found out. `backing-off`: a delivery failed, it is read again soon. `isolating`: looking for the record that fails.
@@ -93,11 +71,15 @@ export class PartitionReader implements TopicPartition, ApartHost {
   private damages = 0;
   private damagedMeanwhile = false;
   private readonly high: number;
+  private readonly guard: LogGuard;
+  /** The partition is not ours any more. */
+  private gone = false;
 
   constructor(private readonly host: ReaderHost, at: TopicPartition) {
     this.topic = at.topic;
     this.partition = at.partition;
     this.key = `${at.topic}/${at.partition}`;
+    this.guard = new LogGuard({ key: this.key, clock: host.clock, log: host.logOf(this.at), earliest: () => host.earliest(this.at) });
     this.high = Math.max(2 * host.config.maxBytes, 1_048_576);
   }
 
@@ -118,13 +100,20 @@ export class PartitionReader implements TopicPartition, ApartHost {
   /** Somebody seeks, or a target went back: what is open is given up, and reading goes on there. */
   moveTo(offset: bigint): void {
     this.giveUp();
+    this.guard.forget();
     this.host.policy.reset(this.key);
     this.failedUntil = this.failingSince = undefined;
     this.attempts = 0;
     this.resetTo(offset);
   }
 
-  /** The partition is not ours any more, or is about to be read elsewhere: what is open is aborted. */
+  /** The partition is not ours any more. */
+  leave(): void {
+    this.gone = true;
+    this.giveUp();
+  }
+
+  /** The partition is about to be read elsewhere: what is open is aborted. */
   giveUp(): void {
     this.session++;
     this.open = 0;
@@ -159,7 +148,8 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.position = offset;
     this.release("buffer");
     this.release("total");
-    this.host.consumer.seek({ ...this.at, offset });
+    // While the log is looked at nothing is fetched; it goes on here after that.
+    if (!this.guard.checking) this.host.consumer.seek({ ...this.at, offset });
     this.host.wake();
   }
 
@@ -213,6 +203,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
   records(set: RecordSet): void {
     if (this.state === "starting") return;
     this.recovered();
+    this.guard.saw(set);
     if (this.buffer.records === 0) this.bufferedSince = this.host.clock.now();
     this.buffer.push(set);
     if (this.buffer.bytes >= (this.state === "isolating" ? Math.max(this.high, this.windowLimits().maxBytes) : this.high)) this.suspend("buffer");
@@ -236,22 +227,26 @@ export class PartitionReader implements TopicPartition, ApartHost {
   /** The position is not in the log. */
   outOfRange(at: bigint, log: { readonly earliest: bigint; readonly end: bigint }): void {
     this.end = log.end;
-    const { groupId } = this.host.config;
-    if (at < log.earliest) {
-      const count = log.earliest - at;
-      this.host.news.error(new TicklakeError("KAFKA_OFFSETS_LOST",
-        `${this.key}: offsets ${at} to ${log.earliest - 1n} (${count}) are no longer retained and were not read by group ${groupId}: they are lost. Reading goes on at ${log.earliest}. Keep records longer (retention.ms, retention.bytes), or read faster.`,
-        { details: { topic: this.topic, partition: this.partition, from: String(at), to: String(log.earliest) } }));
-      this.buffer.advance(log.earliest);
-      this.host.consumer.seek({ ...this.at, offset: log.earliest });
-      if (this.buffer.records === 0) this.position = log.earliest;
-      this.passGap();
-      return;
-    }
-    this.host.news.error(new TicklakeError("KAFKA_OFFSETS_LOST",
-      `${this.key}: group ${groupId} stands at offset ${at}, but the log ends at ${log.end}: the topic was made anew, or the cluster has lost records. Reading goes on at the earliest record, ${log.earliest}.`,
-      { details: { topic: this.topic, partition: this.partition, from: String(at), to: String(log.earliest) } }));
-    this.moveTo(log.earliest);
+    this.host.news.error(offsetsLost(this, this.host.config.groupId, at, log));
+    if (at >= log.earliest) { this.moveTo(log.earliest); return; }
+    this.buffer.advance(log.earliest);
+    this.host.consumer.seek({ ...this.at, offset: log.earliest });
+    if (this.buffer.records === 0) this.position = log.earliest;
+    this.passGap();
+  }
+
+  /** Reading was interrupted: it goes on when it is certain that it is the same log. */
+  interrupted(): void {
+    if (this.guard.checking) return;
+    const { session } = this;
+    const isMine = (): boolean => !this.gone && this.session === session;
+    void this.guard.check(isMine).then((replaced) => {
+      if (this.gone) return;
+      if (replaced && isMine()) {
+        this.host.news.error(replaced.error);
+        this.moveTo(replaced.earliest);
+      } else this.host.consumer.seek({ ...this.at, offset: this.buffer.end ?? this.position });
+    });
   }
 
   /** A batch of the log cannot be decoded. It is tried again: a damage on the way heals, one on disk does not. */
@@ -274,6 +269,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
   private retryDamaged(): void {
     this.damagedMeanwhile = false;
     this.cancelTimer?.();
+    if (this.guard.checking) return;
     this.host.consumer.seek({ ...this.at, offset: this.buffer.end ?? this.position });
   }
 
@@ -350,7 +346,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
     const wired = this.host.port.deadLettersWired;
     if (!wired) for (const reject of rejects) this.host.undecodable(this, reject);
     const outgoing: OutgoingBatch = {
-      ...(records.length > 0 && { records }), place: this.place(batch),
+      ...(records.length > 0 && { records }), place: placeOf(batch, this, this.host.config.groupId),
       deadLetters: wired ? rejects.map((reject) => this.letter(reject.set, reject.index, reject.reason, 0)) : [],
     };
     this.open++;
@@ -361,23 +357,11 @@ export class PartitionReader implements TopicPartition, ApartHost {
   }
 
   private spec(batch: RecordBatchSlice): BatchSpec<BatchContext> {
-    const { firstOffset, lastOffset, lastTimestamp, nextOffset } = batch;
-    return {
-      partition: this.key, records: batch.count, bytes: batch.bytes,
-      lineage: {
-        cluster: this.host.cluster, group: this.host.config.groupId, topic: this.topic, partition: this.partition,
-        firstOffset, lastOffset, lastTimestamp, nextOffset, log: this.host.logOf(this),
-      },
-      context: { reader: this, session: this.session, firstOffset, nextOffset },
-    };
-  }
-
-  private place(batch: RecordBatchSlice): BatchPlace {
-    return { groupId: this.host.config.groupId, topic: this.topic, partition: this.partition, firstOffset: plainOffset(batch.firstOffset), lastOffset: plainOffset(batch.lastOffset) };
+    return specOf(batch, this, this.host, { reader: this, session: this.session, firstOffset: batch.firstOffset, nextOffset: batch.nextOffset });
   }
 
   private letter(set: RecordSet, index: number, reason: string, attempts: number, node?: string): DeadLetter {
-    return { record: rawRecord(set, index, this.host.config.format), topic: this.topic, partition: this.partition, reason, attempts, ...(node !== undefined && { node }) };
+    return letterOf(this, this.host.config.format, { set, index, reason }, attempts, node);
   }
 
   // ---- outcomes ------------------------------------------------------------------------------------------------
@@ -491,7 +475,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
   }
 
   deadLetter(held: HeldBatch, record: RecordBatchSlice, reason: Error, node: string | undefined): void {
-    held.send({ place: this.place(record), deadLetters: [this.letter(record.sets[0]!, 0, reason.message, this.apartAttempts, node)] });
+    held.send({ place: placeOf(record, this, this.host.config.groupId), deadLetters: [this.letter(record.sets[0]!, 0, reason.message, this.apartAttempts, node)] });
     this.host.deadLettered(1);
   }
 

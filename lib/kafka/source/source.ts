@@ -10,8 +10,9 @@ import type { BatchContext, SourceClock, SourceNews, SourcePort } from "./contra
 import type { Control, SeekTarget, Selection } from "./control";
 import type { Undecodable } from "./decode";
 import { Outage } from "./outage";
-import { PartitionReader, type ReaderHost } from "./reader";
-import { startOffsets, surveyBeginnings, type TopicBeginnings } from "./starts";
+import { PartitionReader } from "./reader";
+import type { ReaderHost } from "./reader-host";
+import { startOffsets, surveyBeginnings, withoutTopics, type TopicBeginnings } from "./starts";
 import { describeSource, type SourceStatus } from "./status";
 import { Undecodables } from "./undecodables";
 import { partitionPanel, type PartitionPanel } from "./panel";
@@ -61,6 +62,8 @@ export class KafkaSource implements ReaderHost {
   /** Latest word on pausing, by "*", topic, or topic/partition. */
   private readonly pauses = new Map<string, boolean>();
   private beginnings: TopicBeginnings | undefined;
+  /** Partitions that this node has read, if only for a while. */
+  private readonly placed = new Set<string>();
   private begun = false;
   private scheduled = false;
   private cancelDue: (() => void) | undefined;
@@ -92,6 +95,7 @@ export class KafkaSource implements ReaderHost {
       advanced: (at) => this.reader(at)?.advanced(at.offset),
       end: (at) => this.reader(at)?.ended(at.offset),
       outOfRange: (at, log) => this.reader(at)?.outOfRange(at.offset, log),
+      interrupted: (at) => this.reader(at)?.interrupted(),
       damaged: (at, error) => this.reader(at)?.damaged(at.offset, error),
       state: (state, error) => this.consumerState(state, error),
     });
@@ -135,7 +139,7 @@ export class KafkaSource implements ReaderHost {
     this.port.press();
     await this.port.drain(Math.max(0, timeoutMs - 5000));
     await this.within(Math.min(2000, until - this.clock.now()), this.commits.close());
-    for (const reader of this.readers.values()) reader.giveUp();
+    for (const reader of this.readers.values()) reader.leave();
     this.readers.clear();
     this.undecodables.end();
     this.outage.end();
@@ -203,6 +207,7 @@ export class KafkaSource implements ReaderHost {
       ours.forEach((reader, k) => {
         // Somebody may have sought meanwhile.
         if (!isOurs(reader) || reader.state !== "starting") return;
+        this.placed.add(reader.key);
         this.port.assigned(reader.key, this.logPosition(reader));
         reader.begin(offsets[k]!);
       });
@@ -217,8 +222,14 @@ export class KafkaSource implements ReaderHost {
   private async startsOf(fresh: readonly PartitionReader[]): Promise<bigint[]> {
     const { starting, groupId } = this.config;
     const starts = await startOffsets(this.deps.client.admin, fresh.map(({ at }) => at), starting, this.beginnings!);
-    if (starting === "earliest") return starts;
     return Promise.all(fresh.map(async (reader, k) => {
+      if (this.placed.has(reader.key)) {
+        // Brokers forget a group's offsets with the topic. What is in the new one came after the group had begun.
+        const earliest = await this.earliest(reader.at);
+        this.news.error(new TicklakeError("TOPIC_REPLACED", `${reader.key}: group ${groupId} has no offset any more, although this node has read the partition: the topic was made anew. Nothing is left out: it is read from its earliest record, ${earliest}.`, { details: { topic: reader.topic, partition: reader.partition } }));
+        return earliest;
+      }
+      if (starting === "earliest") return starts[k]!;
       const behind = (await this.port.positions(this.logPosition(reader))).filter(({ nextOffset }) => nextOffset < starts[k]!).sort((a, b) => (a.nextOffset < b.nextOffset ? -1 : 1))[0];
       if (!behind) return starts[k]!;
       this.news.warn(`${reader.key}: group ${groupId} has no offset any more (expired, or deleted), but ${behind.target} has this partition up to offset ${behind.nextOffset - 1n}. Reading goes on at offset ${behind.nextOffset}, not at ${starts[k]}.`);
@@ -239,13 +250,16 @@ export class KafkaSource implements ReaderHost {
       if (!reader) continue;
       this.readers.delete(reader.key);
       this.policy.reset(reader.key);
-      reader.giveUp();
+      reader.leave();
     }
     this.news.changed();
   }
 
   private consumerState(state: ConsumerState, error?: Error): void {
     this.state = state;
+    const unknown = error instanceof TicklakeError && error.code === "KAFKA_TOPIC_UNKNOWN" ? error : undefined;
+    // A topic that is not there begins when it comes: nothing in it is older than the group.
+    if (unknown && this.beginnings) this.beginnings = withoutTopics(this.beginnings, unknown);
     this.trouble = undefined;
     this.outage.state(state, error);
     this.news.changed();
@@ -281,10 +295,9 @@ export class KafkaSource implements ReaderHost {
 
   /** Lets a reader read when the group's position is where it goes on, and not ahead of that. */
   private async goBack(reader: PartitionReader): Promise<void> {
-    const isOurs = (): boolean => !this.closed && this.readers.get(reader.key) === reader;
-    while (isOurs()) {
+    for (;;) {
       await this.commits.flush();
-      if (!isOurs()) return;
+      if (this.closed || this.readers.get(reader.key) !== reader) return;
       if (reader.toCommit === undefined) { reader.rewound(); return; }
       await new Promise<void>((resolve) => { this.clock.after(COMMIT_AGAIN_MS, resolve); });
     }
@@ -378,6 +391,8 @@ export class KafkaSource implements ReaderHost {
     }
     return log;
   }
+
+  async earliest({ topic, partition }: TopicPartition): Promise<bigint> { return (await this.deps.client.admin.earliest([{ topic, partition }]))[0]!; }
 
   // ---- control -------------------------------------------------------------------------------------------------
 

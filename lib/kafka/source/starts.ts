@@ -1,3 +1,4 @@
+import type { TicklakeError } from "../../errors";
 import type { KafkaAdmin, TopicPartition } from "../types";
 import type { StartingOffsets } from "./config";
 
@@ -35,3 +36,10 @@ export async function startOffsets(admin: KafkaAdmin, at: readonly TopicPartitio
 }
 
 const partitionsOf = (topic: string, count: number): TopicPartition[] => Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+
+/** What an error says is not there will have begun after the group. */
+export function withoutTopics(beginnings: TopicBeginnings, { details }: TicklakeError): TopicBeginnings {
+  const topics = details?.["topics"];
+  const missing = new Set<unknown>(Array.isArray(topics) ? topics : [details?.["topic"]]);
+  return new Map([...beginnings].map(([topic, count]) => [topic, missing.has(topic) ? 0 : count]));
+}

@@ -224,6 +224,42 @@ describe("kafka consumer: fetching", () => {
     assert.deepEqual(reads(told), ["records t/0 0-0", "records t/0 1-1"]);
   });
 
+  it("an interruption: before anything more is fetched the user looks whether it is the same log, and seeks; what is queued is not lost by that", async () => {
+    const told: string[] = [];
+    const harness = await readingConsumer({ events: () => ({ interrupted: ({ offset }) => { told.push(`interrupted at ${offset}`); } }) });
+    const { wire, clock, consumer, values } = harness;
+    await wire.append(at(0), "a");
+    await clock.advance(100);
+    assert.deepEqual(told, []);
+    wire.log(at(0)).error = KafkaCode.unknownTopicOrPartition;
+    wire.wakePolls();
+    await clock.advance(400);
+    wire.log(at(0)).error = 0;
+    await wire.append(at(0), "b", "c");
+    await clock.advance(5000);
+    assert.deepEqual([told, values], [["interrupted at 1"], ["a"]]);
+    consumer.seek({ ...at(0), offset: 0n });
+    await clock.advance(600);
+    assert.deepEqual(values, ["a", "a", "b", "c"]);
+    wire.onFetch = () => { wire.onFetch = undefined; return Promise.reject(unreachable()); };
+    await clock.advance(1500);
+    assert.deepEqual(told, ["interrupted at 1", "interrupted at 3"], "a broker that was away");
+    consumer.seek({ ...at(0), offset: 3n });
+    await clock.advance(100);
+    consumer.pause([at(0)]);
+    await clock.advance(900);
+    consumer.resume([at(0)]);
+    await clock.advance(600);
+    assert.equal(told.length, 2, "a short pause is none");
+    consumer.pause([at(0)]);
+    await clock.advance(1100);
+    consumer.resume([at(0)]);
+    // A seek of somebody who does not know of it lifts nothing.
+    consumer.seek({ ...at(0), offset: 2n });
+    await clock.advance(600);
+    assert.deepEqual([told.at(-1), values.length], ["interrupted at 2", 4]);
+  });
+
   it("another leader: looked up at once, read on from there, without alarm", async () => {
     const harness = await readingConsumer();
     const { wire, clock, told } = harness;

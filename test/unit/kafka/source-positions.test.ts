@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { TicklakeError } from "../../../lib/errors";
 import type { KafkaRecord } from "../../../lib/kafka/source/decode";
 import { generator, World } from "../delivery/world";
 import { numberOf, ScriptedCluster, SourceWorld } from "./source-world";
@@ -119,6 +120,86 @@ describe("kafka source: a group whose offsets are gone (expired, or deleted)", (
     w.start(0);
     assert.ok(await w.run(() => w.committed() === 20));
     assert.deepEqual([numbers(w.taken), w.warnings], [[], []]);
+  });
+});
+
+describe("kafka source: a topic that is deleted and made anew while it is read", () => {
+  const t0 = { topic: "t", partition: 0 };
+  function reading(records: number): SourceWorld {
+    const w = setUp({}, { records });
+    w.start(0);
+    w.consumer.chunk = 1;
+    return w;
+  }
+  const anew = (w: SourceWorld, count: number, timestamp: number): void => {
+    w.cluster.logs.delete("t/0");
+    w.cluster.topic("t", 1);
+    for (let n = 0; n < count; n++) w.cluster.append("t/0", JSON.stringify({ n: 100 + n }), timestamp);
+  };
+
+  for (const [what, count] of [["longer than before", 9], ["shorter", 3]] as const) {
+    it(`and is ${what} by now: told, and read from its beginning, beside what is still under way of the old one`, async () => {
+      const w = reading(5);
+      assert.ok(await w.run(() => w.committed() === 5));
+      anew(w, count, 1_800_000_000_000);
+      w.consumer.interrupt(t0);
+      assert.ok(await w.run(() => w.taken.flat().length === 5 + count));
+      assert.deepEqual(numbers(w.taken), [...upTo(5), ...upTo(count).map((n) => 100 + n)]);
+      assert.match(w.errors[0]!.message, /t\/0: the topic was made anew, or the cluster has lost records: its .* Nothing is left out: reading goes on at the earliest record, 0/);
+      assert.equal(w.errors[0]!.code, "TOPIC_REPLACED");
+      assert.ok(await w.run(() => w.committed() === count));
+    });
+  }
+
+  it("the same log: it goes on where it was, silently; also while it cannot be asked for a while, and when a delivery fails meanwhile", async () => {
+    const w = reading(5);
+    let failing: ((error?: Error) => void) | undefined;
+    w.take = (_records, _send, done) => { if (!failing) failing = done; else done(); };
+    assert.ok(await w.run(() => failing !== undefined));
+    w.cluster.down = new Error("nobody answers");
+    w.consumer.interrupt(t0);
+    failing!(new Error("once"));
+    await w.pass(20_000);
+    const before = w.taken.length;
+    w.cluster.append("t/0", '{"n":5}');
+    w.cluster.down = undefined;
+    assert.ok(await w.run(() => w.committed() === 6));
+    assert.deepEqual([numbers(w.taken.slice(before)), w.errors], [upTo(6), []]);
+  });
+
+  it("a partition that went elsewhere meanwhile is touched no more", async () => {
+    const w = reading(5);
+    assert.ok(await w.run(() => w.committed() === 5));
+    w.cluster.down = new Error("nobody answers");
+    w.consumer.interrupt(t0);
+    w.consumer.lose(t0);
+    w.cluster.down = undefined;
+    const seeks: bigint[] = [];
+    w.consumer.seek = ({ offset }) => { seeks.push(offset); };
+    await w.pass(30_000);
+    assert.deepEqual(seeks, []);
+  });
+
+  it("it was gone for so long that the group has forgotten its offset: nothing in it is older than the group, whatever the node is set to", async () => {
+    const w = setUp({ startingOffsets: "latest" }, { records: 5 });
+    w.start(0);
+    assert.ok(await w.run(() => w.committed() === 5));
+    w.consumer.lose(t0);
+    w.cluster.committed.clear();
+    anew(w, 3, 1_800_000_000_000);
+    w.consumer.assign(t0);
+    assert.ok(await w.run(() => w.taken.flat().length === 3));
+    assert.match(w.errors[0]!.message, /the topic was made anew. Nothing is left out/);
+  });
+
+  it("the same on a member that had not read it itself", async () => {
+    const w = setUp({ startingOffsets: "latest" }, { records: 5, partitions: 2 });
+    w.start(0);
+    assert.ok(await w.run(() => w.committed(0) === 3));
+    w.consumer.events.state("running", new TicklakeError("KAFKA_TOPIC_UNKNOWN", "There is no topic t.", { details: { topic: "t" } }));
+    w.consumer.assign({ topic: "t", partition: 1 });
+    assert.ok(await w.run(() => w.committed(1) === 2));
+    assert.deepEqual(numbers(w.taken), [1, 3]);
   });
 });
 

@@ -99,6 +99,12 @@ export class ScriptedConsumer implements KafkaConsumer {
     void this.events.revoked(partitions, true);
   }
 
+  /** Reading was interrupted: nothing is fetched until somebody seeks. */
+  interrupt(at: TopicPartition): void {
+    this.stale.add(keyOf(at));
+    this.events.interrupted?.({ ...at, offset: BigInt(this.positions.get(keyOf(at))!) });
+  }
+
   seek(at: PartitionOffset): void {
     if (!this.assignment.some((one) => keyOf(one) === keyOf(at))) return;
     this.positions.set(keyOf(at), Number(at.offset));
