@@ -69,7 +69,7 @@ export class LogGuard {
     const seen = found === undefined ? `its log ends at ${end}, and offset ${offset} was read` : `its record ${offset} is of ${time(found)}, the one that was read was of ${time(timestamp)}`;
     return {
       earliest,
-      error: new TicklakeError("TOPIC_REPLACED", `${key}: the topic was made anew, or the cluster has lost records: ${seen}. Nothing is left out: reading goes on at the earliest record, ${earliest}.`, { details: { partition: key, offset: String(offset) } }),
+      error: new TicklakeError("KAFKA_OFFSETS_LOST", `${key}: the topic was made anew, or the cluster has lost records: ${seen}. Nothing is left out: reading goes on at the earliest record, ${earliest}.`, { details: { partition: key, offset: String(offset) } }),
     };
   }
 }

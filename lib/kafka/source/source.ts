@@ -226,7 +226,7 @@ export class KafkaSource implements ReaderHost {
       if (this.placed.has(reader.key)) {
         // Brokers forget a group's offsets with the topic. What is in the new one came after the group had begun.
         const earliest = await this.earliest(reader.at);
-        this.news.error(new TicklakeError("TOPIC_REPLACED", `${reader.key}: group ${groupId} has no offset any more, although this node has read the partition: the topic was made anew. Nothing is left out: it is read from its earliest record, ${earliest}.`, { details: { topic: reader.topic, partition: reader.partition } }));
+        this.news.error(new TicklakeError("KAFKA_OFFSETS_LOST", `${reader.key}: group ${groupId} has no offset any more, although this node has read the partition: the topic was made anew. Nothing is left out: it is read from its earliest record, ${earliest}.`, { details: { topic: reader.topic, partition: reader.partition } }));
         return earliest;
       }
       if (starting === "earliest") return starts[k]!;
@@ -302,6 +302,9 @@ export class KafkaSource implements ReaderHost {
       await new Promise<void>((resolve) => { this.clock.after(COMMIT_AGAIN_MS, resolve); });
     }
   }
+
+  /** A sink that commits offsets itself takes a partition over: what is being committed now must not land behind its commit. */
+  offsetsAtRest(): Promise<void> { return this.commits.atRest(); }
 
   // ---- sending -------------------------------------------------------------------------------------------------
 
