@@ -32,6 +32,7 @@ export class SinkSide {
         this.traffic.enter();
         return settlement.rewind(at, { to, from, reason, node: sink.node });
       },
+      offsetsAtRest: (delivery) => (delivery as Entry).queue.source.events.offsetsAtRest?.() ?? Promise.resolve(),
       giveBack: (runs) => this.settle(sink, runs, false),
       committed: (runs) => this.settle(sink, runs, true),
       close: () => this.close(sink),

@@ -155,6 +155,8 @@ export interface SourceEvents<C = unknown> {
   heldUp?(holdUp: HoldUp | undefined): void;
   /** A sink's target went back behind what was delivered. What is open of the partition was aborted just before (`failed` is not called). */
   rewind?(rewind: Rewind): void;
+  /** Resolves when no commit of the source's own offsets is under way that began before this call. Never rejects. */
+  offsetsAtRest?(): Promise<void>;
 }
 
 export interface SourceStats {
@@ -275,6 +277,11 @@ export interface SinkHandle {
    * back; then nothing happens, and the sink asks again when a source begins to.
    */
   rewind(at: LogPosition, to: bigint, from: bigint, reason: string): boolean;
+  /**
+   * For a sink that commits offsets itself, after it parked the first part of a partition: resolves when the source of a delivery has no commit under way that it
+   * began without knowing of this sink. It would land behind that of the sink and take the offset back.
+   */
+  offsetsAtRest(delivery: Delivery): Promise<void>;
   /** The commit is durable. Does not complete the parts: call `done` on each, after the results were sent. */
   committed(runs: readonly Run[]): void;
   /** Fails every part not yet done. */

@@ -42,6 +42,8 @@ export = (RED: NodeAPI): void => {
       room: () => kafka.room(),
       heldUp: (holdUp) => kafka.heldUp(holdUp),
       rewind: (rewind) => kafka.rewind(rewind),
+      // A sink that commits offsets itself takes a partition over: what is being committed now must not land behind its commit.
+      offsetsAtRest: () => kafka.commits.atRest(),
     });
 
     const kafka: KafkaSource = new KafkaSource(config, {

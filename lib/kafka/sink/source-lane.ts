@@ -1,5 +1,5 @@
 import { epochOf } from "../../delivery/token";
-import type { Lineage, LogPosition, Part, Run } from "../../delivery/types";
+import type { Delivery, Lineage, LogPosition, Part, Run } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
 import { backoffMs, retrying } from "../../retry";
 import type { Compression, KafkaAdmin, TransactionalProducer } from "../types";
@@ -21,6 +21,8 @@ export interface SourceLaneDeps {
   readonly signal: AbortSignal;
   /** How people know this sink. */
   readonly name: string;
+  /** The source of a delivery commits no offset any more that it began to commit before this sink was there. */
+  readonly offsetsAtRest: (delivery: Delivery) => Promise<void>;
   /** The transaction of a run is durable. */
   readonly committed: (run: Run) => void;
 }
@@ -74,7 +76,7 @@ export class SourceLane {
       const { lineage } = first;
       void this.#then(async () => {
         if (!entry.wanted) return;
-        await this.#ready(epochOf(first.token), lineage);
+        await this.#ready(first, lineage);
         this.#compare(entry);
       }).catch((caught: unknown) => { this.deps.intake.fail(entry, this.#refused(caught)); });
     }
@@ -124,9 +126,11 @@ export class SourceLane {
   }
 
   /** Initialises the producer for an epoch, which fences whoever wrote for this partition before, and reads how far he came. */
-  async #ready(epoch: string, lineage: Lineage | undefined): Promise<void> {
+  async #ready(delivery: Delivery | undefined, lineage: Lineage | undefined): Promise<void> {
+    const epoch = delivery ? epochOf(delivery.token) : "";
     if (this.#epoch === epoch) return;
     const { producer, admin, signal } = this.deps;
+    if (delivery) await stoppable(signal, () => this.deps.offsetsAtRest(delivery));
     if (lineage) await this.#isOneCluster(lineage);
     await producer.init(signal);
     this.#initialised = true;
@@ -182,7 +186,7 @@ export class SourceLane {
   async #commit(run: Run, all: readonly Entry[]): Promise<boolean> {
     const first = run.deliveries[0]!;
     const { lineage } = run;
-    await this.#ready(epochOf(first.token), lineage);
+    await this.#ready(first, lineage);
     const entries = all.filter((entry) => this.#compare(entry));
     if (run.parts.some((part) => part.state === "failed" || part.state === "dropped")) return false;
     if (entries.length > 0) {
@@ -200,7 +204,7 @@ export class SourceLane {
     while (this.#loose.length > 0) {
       const entries = this.#loose.splice(0);
       try {
-        if (!this.#initialised) await this.#ready("", undefined);
+        if (!this.#initialised) await this.#ready(undefined, undefined);
         let left = entries;
         // One that cannot be written leaves, and the rest goes without it.
         while (left.length > 0 && !await this.#transact(left)) left = left.filter((entry) => entry.wanted);

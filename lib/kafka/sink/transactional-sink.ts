@@ -135,7 +135,7 @@ export class TransactionalSink implements KafkaSink {
     lane = new SourceLane({
       position: lineage, transactionalId, topics: this.#topics, intake: this.#intake, signal: this.#stop.signal, compression: options.compression, admin: client.admin,
       name: this.deps.name, producer: client.transactional({ transactionalId, compression: options.compression, retrying: this.#intake.events.retrying }),
-      committed: (run) => { ledger.committed([run]); },
+      offsetsAtRest: (of) => ledger.offsetsAtRest(of), committed: (run) => { ledger.committed([run]); },
     });
     this.#lanes.set(key, lane);
     return lane;

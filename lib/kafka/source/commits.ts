@@ -45,6 +45,9 @@ export class Commits {
     try { await round; } finally { if (this.running === round) this.running = undefined; }
   }
 
+  /** Resolves when no commit is under way that began before the call. */
+  async atRest(): Promise<void> { await this.running; }
+
   /** The last commit. What cannot be committed within the time that the caller gives it is read again. */
   async close(): Promise<void> {
     await this.flush();

@@ -54,7 +54,7 @@ export class KafkaSource implements ReaderHost {
   readonly consumer: KafkaConsumer;
   cluster = "";
   private readonly readers = new Map<string, PartitionReader>();
-  private readonly commits: Commits;
+  readonly commits: Commits;
   private readonly undecodables: Undecodables;
   private readonly meter = new RateMeter();
   private readonly logs = new Map<string, LogView>();
@@ -177,6 +177,8 @@ export class KafkaSource implements ReaderHost {
 
   // ---- the group -----------------------------------------------------------------------------------------------
 
+  private isOurs(reader: PartitionReader): boolean { return this.readers.get(reader.key) === reader; }
+
   private reader(at: TopicPartition): PartitionReader | undefined { return this.readers.get(`${at.topic}/${at.partition}`); }
 
   private assigned(partitions: readonly TopicPartition[]): void {
@@ -194,8 +196,7 @@ export class KafkaSource implements ReaderHost {
   /** Resolves where they begin, commits that where nothing was committed, and only then reads. */
   private async place(readers: readonly PartitionReader[]): Promise<void> {
     await this.persist(async () => {
-      const isOurs = (reader: PartitionReader): boolean => this.readers.get(reader.key) === reader;
-      const ours = readers.filter((reader) => isOurs(reader) && reader.state === "starting");
+      const ours = readers.filter((reader) => this.isOurs(reader) && reader.state === "starting");
       if (ours.length === 0) return;
       const offsets = await this.consumer.committed(ours.map(({ at }) => at));
       const fresh = ours.filter((_, k) => offsets[k] === undefined);
@@ -206,7 +207,7 @@ export class KafkaSource implements ReaderHost {
       }
       ours.forEach((reader, k) => {
         // Somebody may have sought meanwhile.
-        if (!isOurs(reader) || reader.state !== "starting") return;
+        if (!this.isOurs(reader) || reader.state !== "starting") return;
         this.placed.add(reader.key);
         this.port.assigned(reader.key, this.logPosition(reader));
         reader.begin(offsets[k]!);
@@ -297,14 +298,11 @@ export class KafkaSource implements ReaderHost {
   private async goBack(reader: PartitionReader): Promise<void> {
     for (;;) {
       await this.commits.flush();
-      if (this.closed || this.readers.get(reader.key) !== reader) return;
+      if (this.closed || !this.isOurs(reader)) return;
       if (reader.toCommit === undefined) { reader.rewound(); return; }
       await new Promise<void>((resolve) => { this.clock.after(COMMIT_AGAIN_MS, resolve); });
     }
   }
-
-  /** A sink that commits offsets itself takes a partition over: what is being committed now must not land behind its commit. */
-  offsetsAtRest(): Promise<void> { return this.commits.atRest(); }
 
   // ---- sending -------------------------------------------------------------------------------------------------
 
@@ -443,11 +441,10 @@ export class KafkaSource implements ReaderHost {
       if (control.forget) for (const reader of readers) await this.port.forget(this.logPosition(reader));
       readers.forEach((reader, k) => goOn.set(reader, targets[k]!));
     } finally {
-      const isOurs = (reader: PartitionReader): boolean => this.readers.get(reader.key) === reader;
-      for (const [reader, offset] of goOn) if (isOurs(reader)) reader.moveTo(offset);
+      for (const [reader, offset] of goOn) if (this.isOurs(reader)) reader.moveTo(offset);
       // Not read before it is committed: after a crash the group would go on where it was, and leave out what nobody has got yet.
       await this.commits.flush();
-      for (const reader of readers) if (isOurs(reader)) reader.release("moving");
+      for (const reader of readers) if (this.isOurs(reader)) reader.release("moving");
     }
     this.news.changed();
   }

@@ -19,6 +19,7 @@ export class OpenSource<C> implements NodeSource<C> {
       failed: (failure) => { events.failed(failure); this.wake(); },
       room: () => { events.room?.(); this.wake(); },
       heldUp: (holdUp) => { events.heldUp?.(holdUp); },
+      ...(events.offsetsAtRest ? { offsetsAtRest: () => events.offsetsAtRest!() } : {}),
       ...(events.rewind ? { rewind: (rewind: Rewind) => { events.rewind?.(rewind); this.wake(); } } : {}),
     });
     this.listener = {

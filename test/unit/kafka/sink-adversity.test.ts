@@ -61,6 +61,37 @@ describe("kafka-out that stops", () => {
   }
 });
 
+describe("kafka-out in transactions, and its source's own commits", () => {
+  it("begins only when a commit is over that its source began before: it would land behind and take the offset back", async () => {
+    const kafka = new MemoryKafka().topic("out", 1);
+    const process = new Process(kafka);
+    const sink = process.sink("s", { transactional: true });
+    const reader = new Reader(process, input(40), (message) => { sink.receive(message); }, [sink.node]);
+    // Batches up to 10 went nowhere, and committing that takes its time: the connection was lost, and it is tried again.
+    const late = gate();
+    reader.committing = late.wait.then(() => { kafka.offsets.set("g/in/0", 10n); });
+    reader.startAt(10);
+    await until(() => sink.sink.waiting === 30, "the batches at the sink");
+    await new Promise((resolve) => { setTimeout(resolve, 30); });
+    late.open();
+    await until(() => reader.delivered.length === 3, "delivery");
+    assert.equal(kafka.offsets.get("g/in/0"), 40n);
+    assert.deepEqual(seen(kafka), numbers(40).slice(10).map(({ n }) => n));
+  });
+
+  it("does not wait for it when it stops", async () => {
+    const kafka = new MemoryKafka().topic("out", 1);
+    const process = new Process(kafka);
+    const sink = process.sink("s", { transactional: true });
+    const reader = new Reader(process, input(10), (message) => { sink.receive(message); }, [sink.node]);
+    reader.committing = gate().wait;
+    reader.start();
+    await until(() => sink.sink.waiting === 10, "the batch at the sink");
+    await sink.sink.close(20);
+    assert.deepEqual(seen(kafka), []);
+  });
+});
+
 describe("kafka-out at its start", () => {
   it("says within seconds that the cluster does not answer, however long a look-up tries", async () => {
     const kafka = new MemoryKafka().topic("out", 1);

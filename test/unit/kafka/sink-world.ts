@@ -240,11 +240,14 @@ export class Reader {
   private cut: number | undefined;
   private stopped = false;
   private readonly source;
+  /** A commit of its own that is under way. */
+  committing: Promise<void> = Promise.resolve();
 
   constructor(private readonly process: AnyProcess, private readonly input: { cluster?: string; group: string; topic: string; partition: number; values: unknown[]; batch: number }, private readonly to: (message: Message & { payload: unknown }) => void,
     private readonly nodes: { id: string; type: string }[], id = "reader") {
     this.source = process.ledger.openSource(id, { maxInFlight: 1_000_000, maxInFlightBytes: 1e9, deliveryTimeoutMs: 0, caughtIsDone: false }, {
       delivered: (delivery) => { this.delivered.push(delivery); },
+      offsetsAtRest: () => this.committing,
       failed: (failure) => {
         this.failed.push(failure);
         if (this.stopped || process.dead || !this.repeats) return;
