@@ -129,6 +129,11 @@ export class Topics {
   }
 }
 
+/**
+ * Where the topic's limit may not be seen: a broker closes the connection on a larger request (socket.request.max.bytes), without a word about the record. It would
+ * pass for an outage, and be sent again and again.
+ */
+const REQUEST_BYTES = 100 * 1024 * 1024;
 /** What a batch of one small record may have more than its key, value and headers. */
 const FRAME_BYTES = 128;
 
@@ -138,14 +143,13 @@ const FRAME_BYTES = 128;
  * @returns undefined when nothing comes near the limit, else a promise, which rejects with KAFKA_RECORD_TOO_LARGE naming element and size
  */
 export function checkSizes(elements: Elements, info: TopicInfo, compression: Compression, now: number): Promise<void> | undefined {
-  const limit = info.maxMessageBytes;
-  if (limit === undefined) return undefined;
+  const limit = info.maxMessageBytes ?? REQUEST_BYTES;
   const near: number[] = [];
   for (let k = 0; k < elements.count; k++) if (elements.mostBytes(k) + FRAME_BYTES > limit) near.push(k);
-  return near.length === 0 ? undefined : measure(near, elements, info.name, limit, compression, now);
+  return near.length === 0 ? undefined : measure(near, elements, info, limit, compression, now);
 }
 
-async function measure(near: readonly number[], elements: Elements, topic: string, limit: number, compression: Compression, now: number): Promise<void> {
+async function measure(near: readonly number[], elements: Elements, { name: topic, maxMessageBytes }: TopicInfo, limit: number, compression: Compression, now: number): Promise<void> {
   const batch = new RecordBatchBuilder();
   for (const k of near) {
     batch.reset();
@@ -153,7 +157,7 @@ async function measure(near: readonly number[], elements: Elements, topic: strin
     const { length } = await batch.encode({ compression });
     if (length <= limit) continue;
     const size = (bytes: number): string => bytes.toLocaleString("en-US");
-    throw new TicklakeError("KAFKA_RECORD_TOO_LARGE", `${elements.count > 1 ? `Element ${k}` : "The message"} makes ${size(length)} bytes${compression === "none" ? "" : ` (${compression})`}, and topic ${topic} takes at most ${size(limit)} (max.message.bytes). Send smaller ones, ${compression === "none" ? "compress, " : ""}or raise the topic's limit.`, {
+    throw new TicklakeError("KAFKA_RECORD_TOO_LARGE", `${elements.count > 1 ? `Element ${k}` : "The message"} makes ${size(length)} bytes${compression === "none" ? "" : ` (${compression})`}, and topic ${topic} takes at most ${size(limit)} (${maxMessageBytes === undefined ? "socket.request.max.bytes of the broker; the topic's own limit may not be seen" : "max.message.bytes"}). Send smaller ones, ${compression === "none" ? "compress, " : ""}or raise the topic's limit.`, {
       details: { topic, index: k, bytes: length, limit },
     });
   }

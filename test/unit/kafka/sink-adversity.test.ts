@@ -106,6 +106,21 @@ describe("kafka-out at its start", () => {
   });
 });
 
+describe("kafka-out and a topic whose settings it may not see", () => {
+  it("refuses what no broker takes, instead of sending it for ever", async () => {
+    const kafka = new MemoryKafka().topic("out", 1, undefined);
+    kafka.topics.get("out")!.maxMessageBytes = undefined;
+    // As a broker does it: the connection is closed.
+    const append = kafka.append.bind(kafka);
+    kafka.append = (to, batch, state) => (batch.bytes > 100 * 1024 * 1024 ? Promise.reject(new TicklakeError("KAFKA_UNREACHABLE", "closed the connection")) : append(to, batch, state));
+    const sink = new Process(kafka).sink("s", {});
+    const all = [await sink.send("a"), await sink.send(Buffer.alloc(101 * 1024 * 1024)), await sink.send("b")];
+    assert.deepEqual(all.map(({ error }) => code(error)), [undefined, "KAFKA_RECORD_TOO_LARGE", undefined]);
+    assert.match(all[1]!.error!.message, /takes at most 104,857,600 \(socket\.request\.max\.bytes of the broker/);
+    assert.deepEqual(kafka.values("out"), ["a", "b"]);
+  });
+});
+
 describe("kafka-out and a topic that changes", () => {
   for (const transactional of [false, true]) {
     it(`takes what it refused as too large as soon as the topic's limit was raised (transactional: ${transactional})`, async () => {
