@@ -16,6 +16,8 @@ export interface LogGuardDeps {
 export interface ReplacedLog {
   /** Where that one begins. */
   readonly earliest: bigint;
+  /** It ends before the record that was read last. */
+  readonly isShorter: boolean;
   readonly error: TicklakeError;
 }
 
@@ -46,13 +48,15 @@ export class LogGuard {
   async check(wanted: () => boolean): Promise<ReplacedLog | undefined> {
     this.checking = true;
     try {
-      for (let attempt = 1; wanted() && this.last; attempt++) {
+      for (let attempt = 1, short = 0; wanted() && this.last; attempt++) {
         try {
-          return await this.ask(this.last);
+          const replaced = await this.ask(this.last);
+          // A leader that has just begun may not know the end of its log: that is looked at once more.
+          if (!replaced?.isShorter || ++short > 1) return replaced;
         } catch (caught) {
           if (asTicklakeError(caught, "KAFKA_FAILED").code === "STOPPED") return undefined;
         }
-        await new Promise<void>((resolve) => { this.deps.clock.after(backoffMs(attempt, { maxMs: 5000 }), resolve); });
+        await new Promise<void>((resolve) => { this.deps.clock.after(backoffMs(attempt, { firstMs: 1000, maxMs: 5000 }), resolve); });
       }
       return undefined;
     } finally {
@@ -68,7 +72,7 @@ export class LogGuard {
     const earliest = await this.deps.earliest();
     const seen = found === undefined ? `its log ends at ${end}, and offset ${offset} was read` : `its record ${offset} is of ${time(found)}, the one that was read was of ${time(timestamp)}`;
     return {
-      earliest,
+      earliest, isShorter: end <= offset,
       error: new TicklakeError("KAFKA_OFFSETS_LOST", `${key}: the topic was made anew, or the cluster has lost records: ${seen}. Nothing is left out: reading goes on at the earliest record, ${earliest}.`, { details: { partition: key, offset: String(offset) } }),
     };
   }

@@ -167,6 +167,19 @@ describe("kafka source: a topic that is deleted and made anew while it is read",
     assert.deepEqual([numbers(w.taken.slice(before)), w.errors], [upTo(6), []]);
   });
 
+  it("a leader that does not know the end of its log yet is no new topic", async () => {
+    const w = reading(5);
+    assert.ok(await w.run(() => w.committed() === 5));
+    const log = w.cluster.logs.get("t/0")!;
+    log.end = 3;
+    w.consumer.interrupt(t0);
+    await w.pass(500);
+    log.end = 5;
+    w.cluster.append("t/0", '{"n":5}');
+    assert.ok(await w.run(() => w.committed() === 6));
+    assert.deepEqual([numbers(w.taken), w.errors], [upTo(6), []]);
+  });
+
   it("a partition that went elsewhere meanwhile is touched no more", async () => {
     const w = reading(5);
     assert.ok(await w.run(() => w.committed() === 5));
