@@ -22,7 +22,8 @@ const at = (where: Point["where"], what: string | number): Point => ({ where, wh
 /** Where a process is killed: the steps of a table's commit, and what leaves for the broker. */
 const KILLS: readonly Point[] = [
   at("commit", "after-data"), at("commit", "after-manifest"), at("commit", "before-metadata"), at("commit", "after-link"), at("before", API.offsetCommit),
-  at("after", API.offsetCommit), at("before", API.endTxn), at("after", API.endTxn), at("after", API.produce), at("after", API.txnOffsetCommit), at("commit", "after-manifest-list"), at("commit", "before-hint"),
+  at("after", API.offsetCommit), at("before", API.endTxn), at("after", API.endTxn), at("after", API.produce), at("after", API.txnOffsetCommit),
+  at("before", API.addPartitions), at("after", API.addPartitions), at("after", API.addOffsets), at("commit", "after-manifest-list"), at("commit", "before-hint"),
 ];
 /** Where a process stands still until others have its partitions, and then goes on as if nothing had been. */
 const STANDS: readonly Point[] = [at("commit", "before-metadata"), at("before", API.offsetCommit), at("before", API.endTxn), at("before", API.produce), at("commit", "after-link"), at("after", API.txnOffsetCommit)];
