@@ -133,7 +133,7 @@ export function decodeValue(set: RecordSet, index: number, format: ValueFormat):
     if (mayBeDeeper(bytes) && isDeeper(value, MAX_DEPTH)) return new Refusal(`The value is nested more than ${MAX_DEPTH} levels deep.`);
     return value;
   } catch (error) {
-    return new Refusal(text.length === 0 ? "The value is empty, which is not JSON." : `The value is not JSON: ${(error as Error).message}`);
+    return new Refusal(text.length === 0 ? "The value is empty, which is not JSON." : `The value is not JSON: ${(error as Error).message}.`);
   }
 }
 

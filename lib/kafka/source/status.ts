@@ -36,7 +36,7 @@ export function describeSource(facts: StatusFacts): SourceStatus {
   if (trouble) return { kind: "warn", text: `${codeOf(trouble) === "KAFKA_UNREACHABLE" || state === "down" ? "broker down" : "trouble"}: ${gist(trouble.message)}` };
   const damaged = partitions.find((one) => one.state === "damaged");
   if (damaged) return { kind: "fail", text: `${damaged.key} cannot be read at ${damaged.position}: ${damaged.error?.message ?? "damaged"}` };
-  if (facts.unknownTopics !== undefined && partitions.length === 0) return { kind: "warn", text: `waiting for topic: ${facts.unknownTopics}` };
+  if (facts.unknownTopics !== undefined && partitions.length === 0) return { kind: "warn", text: `waiting for ${topicsIn(facts.unknownTopics)}` };
   if (state === "idle") return { kind: "idle", text: "not started" };
   if (state === "stopped") return { kind: "idle", text: "stopped" };
   if (state === "connecting") return { kind: "idle", text: "connecting" };
@@ -62,8 +62,8 @@ export function lagOf(partitions: readonly Pick<StatusPartition, "position" | "e
 
 function extras({ full, deadLetters, undecodable, paused, partitions, unknownTopics }: StatusFacts): string {
   const pausedCount = partitions.filter((one) => one.userPaused).length;
-  return `${full ? ", at its bound" : ""}${deadLetters > 0 ? `, ${formatCount(deadLetters)} dead letters` : ""}${undecodable > 0 ? `, ${formatCount(undecodable)} undecodable` : ""}`
-    + `${!paused && pausedCount > 0 ? `, ${pausedCount} paused` : ""}${unknownTopics === undefined ? "" : `; waiting: ${unknownTopics}`}`;
+  return `${full ? ", at its bound" : ""}${deadLetters > 0 ? `, ${formatCount(deadLetters)} dead letter${deadLetters === 1 ? "" : "s"}` : ""}${undecodable > 0 ? `, ${formatCount(undecodable)} undecodable` : ""}`
+    + `${!paused && pausedCount > 0 ? `, ${pausedCount} paused` : ""}${unknownTopics === undefined ? "" : `; waiting for ${topicsIn(unknownTopics)}`}`;
 }
 
 function reasonOf({ key, error }: StatusPartition): string { return `${key}: ${error?.message ?? "failures"}`; }
@@ -71,6 +71,12 @@ function reasonOf({ key, error }: StatusPartition): string { return `${key}: ${e
 function waitOf(failing: readonly StatusPartition[], now: number): string {
   const next = Math.min(...failing.map((one) => one.retryAt ?? now));
   return next > now + 500 ? ` in ${formatWait(next - now)}` : "";
+}
+
+/** Topics "a", "b" cannot be read (...) -> topics a, b; There is no topic "a" at ... -> topic a */
+function topicsIn(message: string): string {
+  const names = [...(/^Topics? ("[^"]*"(?:, "[^"]*")*)/.exec(message)?.[1] ?? /"[^"]*"/.exec(message)?.[0] ?? message).matchAll(/"([^"]*)"/g)].map((match) => match[1]!);
+  return names.length === 0 ? `a topic: ${message}` : `topic${names.length > 1 ? "s" : ""} ${names.join(", ")}`;
 }
 
 /**

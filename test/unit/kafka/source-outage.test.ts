@@ -112,5 +112,8 @@ describe("what a kafka-in says of an outage", () => {
     const dead = new TicklakeError("KAFKA_UNREACHABLE", "Connecting to the cluster failed: kafka.example.com:9092 does not answer. Check address, network and firewall.");
     assert.equal(describeSource({ ...facts, trouble: dead }).text, "broker down: kafka.example.com:9092 does not answer");
     assert.equal(describeSource({ ...facts, trouble: new Error("short") }).text, "broker down: short");
+    const waiting = { ...facts, state: "running" as const, trouble: undefined };
+    assert.equal(describeSource({ ...waiting, unknownTopics: "There is no topic \"a\" at b:1. Create it." }).text, "waiting for topic a");
+    assert.equal(describeSource({ ...waiting, unknownTopics: "Topics \"a\", \"b\" cannot be read (There is no topic \"a\" at b:1.). Create them." }).text, "waiting for topics a, b");
   });
 });
