@@ -111,6 +111,11 @@ export function subBatch(batch: RecordBatchSlice, from: number, to: number): Rec
   };
 }
 
+/** A batch and what follows it. */
+export function joinBatches(a: RecordBatchSlice, b: RecordBatchSlice): RecordBatchSlice {
+  return { ...b, sets: [...a.sets, ...b.sets], count: a.count + b.count, bytes: a.bytes + b.bytes, firstOffset: a.firstOffset };
+}
+
 /** Index in a batch of the first record at or above an offset. */
 export function indexOfOffset(batch: RecordBatchSlice, offset: bigint): number {
   let index = 0;

@@ -4,7 +4,7 @@ import type { KafkaConsumer, TopicPartition } from "../types";
 import type { KafkaInConfig } from "./config";
 import type { SourceClock, SourceNews, SourcePort } from "./contract";
 import type { Undecodable } from "./decode";
-import type { PartitionReader } from "./reader";
+import type { Neighbour } from "./suspicion";
 
 /** What a reader needs of its source. */
 export interface ReaderHost {
@@ -25,8 +25,8 @@ export interface ReaderHost {
   commit(): void;
   /** A record cannot be decoded and nobody takes it on output 2. */
   undecodable(at: TopicPartition, reject: Undecodable): void;
-  /** Whether other partitions fail too while nothing at all gets through since then. */
-  isOutageSince(time: number, reader: PartitionReader): boolean;
+  /** All partitions that this node has. */
+  partitions(): Iterable<Neighbour>;
   sent(records: number): void;
   deadLettered(count: number): void;
 }

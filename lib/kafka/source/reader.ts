@@ -9,6 +9,8 @@ import { letterOf, placeOf, specOf } from "./describe";
 import { LogGuard } from "./log-guard";
 import { offsetsLost } from "./lost";
 import { decodeBatch } from "./decode";
+import { Evidence, hasPassedElsewhere, isOutageSince, newestOf } from "./suspicion";
+import { Timer } from "./timer";
 
 /**
  * `starting`: where to begin is being found out. `backing-off`: a delivery failed, it is read again soon. `isolating`: looking for the record that fails.
@@ -51,15 +53,14 @@ export class PartitionReader implements TopicPartition, ApartHost {
   error: TicklakeError | undefined;
   /** Attempts of what fails now; 0 when nothing does. */
   attempts = 0;
-  /** When reading goes on (Unix ms). */
-  retryAt: number | undefined;
   failingSince: number | undefined;
   lastDeliveredAt = -Infinity;
+  readonly evidence = new Evidence();
   userPaused = false;
   private lastSentAt = -Infinity;
   private bufferedSince = 0;
   private readonly holds = new Set<Hold>();
-  private cancelTimer: (() => void) | undefined;
+  private readonly timer: Timer;
   /** A sink has everything below already: the next batch ends here. */
   private cutAt: bigint | undefined;
   /** The batch up to here is to be taken apart. */
@@ -80,6 +81,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.partition = at.partition;
     this.key = `${at.topic}/${at.partition}`;
     this.guard = new LogGuard({ key: this.key, clock: host.clock, log: host.logOf(this.at), earliest: () => host.earliest(this.at) });
+    this.timer = new Timer(host.clock);
     this.high = Math.max(2 * host.config.maxBytes, 1_048_576);
   }
 
@@ -117,6 +119,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
   giveUp(): void {
     this.session++;
     this.open = 0;
+    this.evidence.clear();
     this.clearWork(undefined);
     this.host.port.abort(this.key);
   }
@@ -155,9 +158,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
 
   /** `aborted`: what is open no more; undefined: nothing is. */
   private clearWork(aborted: readonly Delivery<BatchContext>[] | undefined): void {
-    this.cancelTimer?.();
-    this.cancelTimer = undefined;
-    this.retryAt = undefined;
+    this.timer.cancel();
     if (aborted) this.apart?.end(aborted);
     else this.apart?.forget();
     this.apart = undefined;
@@ -262,21 +263,20 @@ export class PartitionReader implements TopicPartition, ApartHost {
       this.host.news.error(new TicklakeError(this.error.code, `${this.key}: ${this.error.message} The partition stands at offset ${at} and is tried again; seek beyond it to go on without these records.`, { cause: error }));
     }
     const wait = Math.min(DAMAGED_RETRY_MS, 1000 * 2 ** this.damages++);
-    this.after(wait, () => this.retryDamaged());
+    this.timer.after(wait, () => this.retryDamaged());
     this.host.news.changed();
   }
 
   private retryDamaged(): void {
     this.damagedMeanwhile = false;
-    this.cancelTimer?.();
+    this.timer.cancel();
     if (this.guard.checking) return;
     this.host.consumer.seek({ ...this.at, offset: this.buffer.end ?? this.position });
   }
 
   private recovered(): void {
     if (this.state !== "damaged") return;
-    this.cancelTimer?.();
-    this.retryAt = undefined;
+    this.timer.cancel();
     this.damages = 0;
     this.error = undefined;
     this.state = "reading";
@@ -305,11 +305,8 @@ export class PartitionReader implements TopicPartition, ApartHost {
   /** Sends the next batch, or the next part of one that is taken apart. */
   sendNext(): void {
     if (this.apart) { this.step(this.apart); return; }
-    const batch = this.buffer.take(this.state === "isolating" ? this.windowLimits() : this.limits());
+    const batch = this.take(this.state === "isolating" ? this.windowLimits() : this.limits());
     if (!batch) return;
-    this.position = batch.nextOffset;
-    if (this.buffer.bytes < this.high / 2) this.release("buffer");
-    this.bufferedSince = this.host.clock.now();
     if (this.state !== "isolating") {
       this.cutAt = undefined;
       this.deliver(batch);
@@ -318,6 +315,15 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.apartAttempts = this.attempts;
     this.apart = new TakingApart(this, batch, this.limits(), FIRST_PATIENCE * 2 ** this.looks);
     this.step(this.apart);
+  }
+
+  private take(limits: BatchLimits): RecordBatchSlice | undefined {
+    const batch = this.buffer.take(limits);
+    if (!batch) return undefined;
+    this.position = batch.nextOffset;
+    if (this.buffer.bytes < this.high / 2) this.release("buffer");
+    this.bufferedSince = this.host.clock.now();
+    return batch;
   }
 
   private step(apart: TakingApart): void {
@@ -353,7 +359,9 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.lastSentAt = this.host.clock.now();
     this.host.sent(batch.count);
     if (outgoing.deadLetters.length > 0) this.host.deadLettered(outgoing.deadLetters.length);
-    return this.host.port.send(this.spec(batch), outgoing);
+    const delivery = this.host.port.send(this.spec(batch), outgoing);
+    this.evidence.sent(delivery, outgoing.records !== undefined);
+    return delivery;
   }
 
   private spec(batch: RecordBatchSlice): BatchSpec<BatchContext> {
@@ -372,6 +380,8 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.open--;
     this.delivered = nextOffset;
     this.lastDeliveredAt = this.host.clock.now();
+    this.evidence.delivered(delivery);
+    this.evidence.forgetBelow(nextOffset);
     if (this.failedUntil !== undefined && nextOffset >= this.failedUntil) {
       this.host.policy.reset(this.key);
       this.failedUntil = this.failingSince = undefined;
@@ -436,7 +446,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
     const isolate = decision.isolate && cutAt === undefined;
     if (isolate) this.isolateUntil = first.nextOffset;
     this.error = counts ? asFailure(error) : this.error;
-    if (counts && isPowerOfTwo(decision.attempts)) {
+    if (counts && Number.isInteger(Math.log2(decision.attempts))) {
       const where = failure.node === undefined ? "" : ` in ${this.host.nodeName(failure.node)}`;
       this.host.news.warn(`${this.key}: the delivery of offset ${first.firstOffset} on failed${where} (attempt ${decision.attempts}): ${error.message} ${isolate ? "It is taken apart to find the records that fail" : "It is read again"} in ${(decision.delayMs / 1000).toFixed(1)} s.`);
     }
@@ -449,7 +459,7 @@ export class PartitionReader implements TopicPartition, ApartHost {
     this.state = "backing-off";
     if (decision.delayMs > 0) this.suspend("backoff");
     this.readFrom(first.firstOffset);
-    if (decision.delayMs > 0) this.after(decision.delayMs, goOn);
+    if (decision.delayMs > 0) this.timer.after(decision.delayMs, goOn);
     else goOn();
   }
 
@@ -464,6 +474,8 @@ export class PartitionReader implements TopicPartition, ApartHost {
 
   // ---- taking a batch apart ------------------------------------------------------------------------------------
 
+  /** When reading goes on (Unix ms). */
+  get retryAt(): number | undefined { return this.timer.at; }
   get clock(): SourceClock { return this.host.clock; }
   get sending(): boolean { return this.host.port.sending; }
   /** For status and panel. */
@@ -475,24 +487,26 @@ export class PartitionReader implements TopicPartition, ApartHost {
   }
 
   deadLetter(held: HeldBatch, record: RecordBatchSlice, reason: Error, node: string | undefined): void {
+    this.evidence.proven(record.firstOffset);
     held.send({ place: placeOf(record, this, this.host.config.groupId), deadLetters: [this.letter(record.sets[0]!, 0, reason.message, this.apartAttempts, node)] });
     this.host.deadLettered(1);
   }
 
+  mark(): number { return newestOf(this.host.partitions()); }
+  passedElsewhere(mark: number): boolean { return hasPassedElsewhere(this.host.partitions(), this, mark); }
+  get hasMore(): boolean { return this.buffer.records > 0; }
+  more(): RecordBatchSlice | undefined { return this.take(this.limits()); }
+
+  /** Others pass: a lone suspect is tried again at once, as nobody knows for how long they do. */
+  othersPassed(): void {
+    const mark = this.state === "backing-off" ? this.evidence.lone : undefined;
+    if (mark === undefined || !this.passedElsewhere(mark)) return;
+    this.timer.hurry();
+  }
+
   press(): void { this.host.port.press(); }
   wake(): void { this.host.wake(); }
-  isOutage(): boolean { return this.host.isOutageSince(this.failingSince ?? 0, this); }
-
-  private after(ms: number, then: () => void): void {
-    this.cancelTimer?.();
-    this.retryAt = this.host.clock.now() + ms;
-    this.cancelTimer = this.host.clock.after(ms, () => {
-      this.cancelTimer = this.retryAt = undefined;
-      then();
-    });
-  }
+  isOutage(): boolean { return isOutageSince(this.host.partitions(), this, this.failingSince ?? 0); }
 }
 
 function asFailure(error: Error): TicklakeError { return error instanceof TicklakeError ? error : new TicklakeError("DELIVERY_FAILED", error.message, { cause: error }); }
-
-function isPowerOfTwo(n: number): boolean { return (n & (n - 1)) === 0; }

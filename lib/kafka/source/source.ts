@@ -268,7 +268,10 @@ export class KafkaSource implements ReaderHost {
 
   // ---- the ledger ----------------------------------------------------------------------------------------------
 
-  delivered(delivery: Delivery<BatchContext>): void { this.live(delivery)?.deliveredOne(delivery); }
+  delivered(delivery: Delivery<BatchContext>): void {
+    this.live(delivery)?.deliveredOne(delivery);
+    for (const reader of this.readers.values()) reader.othersPassed();
+  }
 
   failed(failure: Failure<BatchContext>): void { this.live(failure.aborted[0]!)?.failed(failure); }
 
@@ -368,14 +371,7 @@ export class KafkaSource implements ReaderHost {
 
   undecodable(at: TopicPartition, reject: Undecodable): void { this.undecodables.add(at, reject); }
 
-  isOutageSince(time: number, reader: PartitionReader): boolean {
-    let othersFail = false;
-    for (const other of this.readers.values()) {
-      if (other.lastDeliveredAt >= time) return false;
-      if (other !== reader && other.failingSince !== undefined) othersFail = true;
-    }
-    return othersFail;
-  }
+  partitions(): Iterable<PartitionReader> { return this.readers.values(); }
 
   nodeName(id: string): string { return this.deps.nodeName(id); }
 

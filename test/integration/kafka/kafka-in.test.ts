@@ -162,7 +162,7 @@ describe("kafka-in with a real broker", function () {
 
   it("sets aside just the records that fail, with reason, node and headers, and delivers their neighbours once", async () => {
     const t = await topic(), g = group(), bad = [0, 1, 17, 40, 99];
-    await put(t, ...Array.from({ length: 100 }, (_, n) => ({ value: JSON.stringify({ n }), headers: { h: String(n) } })));
+    await put(t, ...Array.from({ length: 103 }, (_, n) => ({ value: JSON.stringify({ n }), headers: { h: String(n) } })));
     const good: number[] = [];
     decide = ({ msg, done }) => {
       const list = values(msg.payload as KafkaRecord[]);
@@ -171,10 +171,10 @@ describe("kafka-in with a real broker", function () {
       done();
     };
     const { outputs } = await load({ topics: t, groupId: g, startingOffsets: "earliest", onFailure: "dead-letter", maxAttempts: 1 }, toHolder);
-    await until(async () => (await committedOffsets(brokers, g, t))[0] === 100, "all committed", 30_000);
+    await until(async () => (await committedOffsets(brokers, g, t))[0] === 103, "all committed", 30_000);
     const letters = outputs[1]!.map((msg) => msg as Message & { payload: KafkaRecord & { deadLetter: Record<string, unknown> }; reason: string });
     assert.deepEqual(letters.map(({ payload }) => JSON.parse(payload.value as string).n), bad);
-    assert.deepEqual(good, Array.from({ length: 100 }, (_, n) => n).filter((n) => !bad.includes(n)));
+    assert.deepEqual(good, Array.from({ length: 103 }, (_, n) => n).filter((n) => !bad.includes(n)));
     assert.deepEqual([letters[2]!.reason, letters[2]!.payload.headers, letters[2]!.payload.deadLetter["node"]], ["cannot take it", { h: "17" }, "hold"]);
   });
 

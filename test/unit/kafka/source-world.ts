@@ -64,6 +64,8 @@ export class ScriptedConsumer implements KafkaConsumer {
   private readonly stale = new Set<string>();
   /** How many records a fetch brings. */
   chunk = 7;
+  /** And how often there is one, ms. */
+  fetchMs = 3;
   /** Commits fail while set. */
   refuse: TicklakeError | undefined;
   /** A commit takes so long. */
@@ -137,7 +139,7 @@ export class ScriptedConsumer implements KafkaConsumer {
 
   private fetch(): void {
     if (this.stopped) return;
-    this.world.loop.at(3, () => this.fetch());
+    this.world.loop.at(this.fetchMs, () => this.fetch());
     for (const one of [...this.assignment]) {
       const key = keyOf(one), position = this.positions.get(key), log = this.cluster.logs.get(key);
       if (position === undefined || this.paused.has(key) || !log || this.stale.has(key)) continue;
