@@ -98,7 +98,7 @@ function report(title: string, runs: Named, reference?: string): void {
 }
 
 async function main(): Promise<void> {
-  const kafka = await startKafka({ properties: { "log.retention.hours": "24" } });
+  const kafka = await startKafka({ fast: true, heapMb: 1024 });
   const { brokers } = kafka;
   try {
     const { rows, prices } = await fill(brokers);

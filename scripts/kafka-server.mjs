@@ -38,7 +38,10 @@ export const pom = (artifacts) => `<project xmlns="http://maven.apache.org/POM/4
 
 const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin", "java") : "java";
 /** Quick to start and small, which counts more here than the last bit of throughput. */
-const JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
+const QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+const JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", QUIET];
+/** As Kafka's own start script has it: for benchmarks. */
+const SERVER_JVM = ["-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", QUIET];
 const execute = promisify(execFile);
 
 /** Runs a main class of Kafka to its end; resolves with what it printed. */
@@ -211,7 +214,7 @@ class Node {
   /** Resolves when it answers. */
   async start() {
     if (this.alive) throw new Error("The broker runs already.");
-    const child = spawn(java, [`-Xmx${this.heapMb}m`, ...JVM, "-cp", join(jars("server"), "*"), "kafka.Kafka", this.config], { stdio: ["ignore", "pipe", "pipe"], cwd: this.dataDir });
+    const child = spawn(java, [`-Xmx${this.heapMb}m`, ...(this.fast ? SERVER_JVM : JVM), "-cp", join(jars("server"), "*"), "kafka.Kafka", this.config], { stdio: ["ignore", "pipe", "pipe"], cwd: this.dataDir });
     this.#child = child;
     running.add(child);
     const over = watch(child, this.orphanSignal);
@@ -276,9 +279,10 @@ async function answers(port) {
  * - nodes: brokers (1); the first is the controller
  * - properties: more of server.properties
  * - dataDir: kept when given, otherwise a temporary folder that `stop` removes
+ * - fast: a JVM that takes longer to warm up and then does more
  * - heapMb (384), orphanSignal: what the broker gets when this process dies (KILL)
  */
-export async function startKafka({ port, listeners = [], users = { ticklake: "ticklake-secret" }, proxyPort, nodes: count = 1, properties: more = {}, dataDir, heapMb = 384, orphanSignal = "KILL" } = {}) {
+export async function startKafka({ port, listeners = [], users = { ticklake: "ticklake-secret" }, proxyPort, nodes: count = 1, properties: more = {}, dataDir, heapMb = 384, fast = false, orphanSignal = "KILL" } = {}) {
   requireJars("server");
   const tls = listeners.some((l) => l.includes("ssl")) ? await tlsFiles() : undefined;
   const names = ["plaintext", ...listeners, ...(proxyPort === undefined ? [] : ["proxied"])];
@@ -295,7 +299,7 @@ export async function startKafka({ port, listeners = [], users = { ticklake: "ti
     await prepareData({ dataDir: data, users, nodeId, clusterId });
     const config = join(folder, `node-${nodeId}.properties`);
     writeFileSync(config, properties({ nodeId, nodes: count, controllerPort, dataDir: data, listeners: at, proxyPort, users, tls, more }), { mode: 0o600 });
-    nodes.push(new Node({ nodeId, port: at.plaintext, addresses: Object.fromEntries(names.map((name) => [name, `127.0.0.1:${at[name]}`])), config, dataDir: data, heapMb, orphanSignal }));
+    nodes.push(new Node({ nodeId, port: at.plaintext, addresses: Object.fromEntries(names.map((name) => [name, `127.0.0.1:${at[name]}`])), config, dataDir: data, heapMb, fast, orphanSignal }));
   }
   const stop = async () => {
     // The controller last: the others say good-bye to it.

@@ -37,6 +37,8 @@ export interface KafkaStartOptions {
   /** Kept by `stop`; by default a temporary folder. */
   readonly dataDir?: string;
   readonly heapMb?: number;
+  /** A JVM as Kafka's own script starts it, for benchmarks: slow to warm up, fast then. */
+  readonly fast?: boolean;
 }
 
 export interface RunningKafka {
