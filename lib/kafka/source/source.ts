@@ -464,7 +464,7 @@ export class KafkaSource implements ReaderHost {
     await Promise.all(readers.map(async (reader, k) => {
       for (const { target, nextOffset } of await this.port.positions(this.logPosition(reader))) {
         if (nextOffset <= targets[k]!) continue;
-        this.news.warn(`${target} has ${reader.key} up to offset ${nextOffset - 1n}: what is read again from ${targets[k]} counts as duplicate there and is not written. To write it again, seek with forget: true, or reset the table's offsets (iceberg-table, reset-offsets).`);
+        this.news.warn(`${target} has ${reader.key} up to offset ${nextOffset - 1n}: what is read again from ${targets[k]} counts as duplicate there and is not written. To write it again, seek with forget: true: the table forgets first how far it is.`);
       }
     }));
   }
