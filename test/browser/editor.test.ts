@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Browser, Page } from "playwright-core";
-import { Editor, launch, openPage, shot } from "../support/browser";
+import type { Browser } from "playwright-core";
+import { Editor, complaints, launch, openPage, reasonAt, shot } from "../support/browser";
 import { definition, nodeTypes } from "../support/flows";
 import { nodeRedCommand, startNodeRed } from "../support/node-red";
 import { killAll, root, start, temporaryFolder, until } from "../support/start";
@@ -19,37 +19,6 @@ const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = 
   "iceberg-out": { field: "table", value: "my table", reason: /namespace and table/ },
   "iceberg-query": { field: "maxRows", value: "-1", reason: /least is/ },
 };
-
-/** What is wrong with the open dialog as a form: labels without text, inputs without a label. */
-function complaints(page: Page, type: string): Promise<string[]> {
-  return page.evaluate((t) => {
-    const found: string[] = [];
-    const form = [...document.querySelectorAll("#dialog-form, #node-config-dialog-edit-form")].filter((f) => (f as HTMLElement).offsetParent !== null).at(-1)!;
-    const visible = (e: Element): boolean => (e as HTMLElement).offsetParent !== null;
-    for (const e of form.querySelectorAll("label, span[data-i18n], option, button, .form-tips")) {
-      const text = (e.textContent ?? "").trim();
-      if (text.startsWith(`${t}.`)) found.push(`not translated: ${text}`);
-    }
-    for (const label of form.querySelectorAll("label")) if (visible(label) && (label.textContent ?? "").trim() === "") found.push(`label without text for ${label.htmlFor}`);
-    for (const input of form.querySelectorAll("input:not([type=hidden]), select, textarea")) {
-      const id = input.id;
-      if (!visible(input) || id.startsWith("red-ui-trap") || /red-ui-typedInput|monaco|inputarea|red-ui-searchBox/.test(input.className) || input.closest(".monaco-editor, .red-ui-typedInput-container")) continue;
-      if (!id || (!form.querySelector(`label[for="${id}"]`) && !input.getAttribute("aria-label"))) found.push(`no label for ${id || input.outerHTML.slice(0, 80)}`);
-    }
-    return found;
-  }, type);
-}
-
-/** The reason that the editor shows beside a field that is wrong. */
-async function reasonAt(page: Page, field: string): Promise<string> {
-  const input = page.locator(`#node-input-${field}`);
-  const typed = page.locator(`#node-input-${field} + .red-ui-typedInput-container`);
-  const shown = await typed.count() > 0 ? typed : input;
-  await page.mouse.move(5, 5);
-  await shown.hover();
-  await page.waitForSelector(".red-ui-popover:visible");
-  return (await page.locator(".red-ui-popover:visible").allInnerTexts()).join(" ");
-}
 
 describe("in the browser", function () {
   this.timeout(180_000);

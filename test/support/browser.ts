@@ -35,6 +35,37 @@ export async function shot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 }
 
+/** What is wrong with the open dialog as a form: labels without text, inputs without a label. */
+export function complaints(page: Page, type: string): Promise<string[]> {
+  return page.evaluate((t) => {
+    const found: string[] = [];
+    const form = [...document.querySelectorAll("#dialog-form, #node-config-dialog-edit-form")].filter((f) => (f as HTMLElement).offsetParent !== null).at(-1)!;
+    const visible = (e: Element): boolean => (e as HTMLElement).offsetParent !== null;
+    for (const e of form.querySelectorAll("label, span[data-i18n], option, button, .form-tips")) {
+      const text = (e.textContent ?? "").trim();
+      if (text.startsWith(`${t}.`)) found.push(`not translated: ${text}`);
+    }
+    for (const label of form.querySelectorAll("label")) if (visible(label) && (label.textContent ?? "").trim() === "") found.push(`label without text for ${label.htmlFor}`);
+    for (const input of form.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+      const id = input.id;
+      if (!visible(input) || id.startsWith("red-ui-trap") || /red-ui-typedInput|monaco|inputarea|red-ui-searchBox/.test(input.className) || input.closest(".monaco-editor, .red-ui-typedInput-container")) continue;
+      if (!id || (!form.querySelector(`label[for="${id}"]`) && !input.getAttribute("aria-label"))) found.push(`no label for ${id || input.outerHTML.slice(0, 80)}`);
+    }
+    return found;
+  }, type);
+}
+
+/** The reason that the editor shows beside a field that is wrong. */
+export async function reasonAt(page: Page, field: string): Promise<string> {
+  const input = page.locator(`#node-input-${field}`);
+  const typed = page.locator(`#node-input-${field} + .red-ui-typedInput-container`);
+  const shown = await typed.count() > 0 ? typed : input;
+  await page.mouse.move(5, 5);
+  await shown.hover();
+  await page.waitForSelector(".red-ui-popover:visible");
+  return (await page.locator(".red-ui-popover:visible").allInnerTexts()).join(" ");
+}
+
 /** Node-RED's editor as its user handles it. */
 export class Editor {
   constructor(readonly page: Page) {}
@@ -85,6 +116,18 @@ export class Editor {
   async deploy(): Promise<void> {
     await this.page.click("#red-ui-header-button-deploy");
     await this.page.waitForSelector("#red-ui-header-button-deploy.disabled");
+  }
+
+  /** Opens the config node of a dialog's field, such as `broker`. */
+  async openConfig(field: string): Promise<void> {
+    await this.page.click(`#node-input-btn-${field}-edit, #node-input-lookup-${field}`);
+    await this.page.waitForSelector("#node-config-dialog-ok:visible");
+    await this.page.waitForTimeout(500);
+  }
+
+  async closeConfig(how: "ok" | "cancel" = "ok"): Promise<void> {
+    await this.page.click(`#node-config-dialog-${how}`);
+    await this.page.waitForSelector(`#node-config-dialog-${how}`, { state: "detached" });
   }
 
   /** Whether a node carries the red triangle of a setting that is wrong. */
