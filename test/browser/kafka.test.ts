@@ -67,12 +67,14 @@ async function lookedUp(page: Page): Promise<string[]> {
   return page.locator("#node-kafka-in-topics button").allInnerTexts();
 }
 
-/** Scrolling sideways inside a dialog means that something does not fit. */
-function overflow(page: Page): Promise<number> {
+/** What of the dialog is beyond the window or beyond its own frame. */
+function overflow(page: Page): Promise<string[]> {
   return page.evaluate(() => {
     const form = document.querySelector("#dialog-form")!;
-    const box = form.closest(".red-ui-editor, .red-ui-tray-body") ?? form;
-    return [...form.querySelectorAll("button, select, input, label")].filter((e) => (e as HTMLElement).offsetParent !== null && e.getBoundingClientRect().right > box.getBoundingClientRect().right + 1).length;
+    const frame = form.closest(".red-ui-tray-body")!.getBoundingClientRect();
+    const right = Math.min(frame.right, window.innerWidth) + 1, left = Math.max(frame.left, 0) - 1;
+    return [...form.querySelectorAll("button, select, input, label, span, .form-tips")]
+      .filter((e) => (e as HTMLElement).offsetParent !== null && (e.getBoundingClientRect().right > right || e.getBoundingClientRect().left < left)).map((e) => `${e.tagName} ${e.id} ${(e.textContent ?? "").slice(0, 40)}`);
   });
 }
 
@@ -101,7 +103,7 @@ describe("Kafka in the browser", function () {
 
     await editor.openDialog(readers[0]!);
     assert.deepEqual(await complaints(page, "kafka-in"), []);
-    assert.equal(await overflow(page), 0);
+    assert.deepEqual(await overflow(page), []);
     assert.deepEqual((await lookedUp(page)).filter((text) => /iex_data|flattened/.test(text)), ["flattened_stocks (3)", "✔ iex_data (3)"]);
     await page.click("#node-kafka-in-topics button:has-text('flattened_stocks')");
     assert.equal(await page.inputValue("#node-input-topics"), "iex_data, flattened_stocks");
@@ -134,8 +136,10 @@ describe("Kafka in the browser", function () {
     await page.uncheck("#node-kafka-in-reset-forget");
     const ask = page.locator(".red-ui-notification:has-text('Move the group “ticklake-lake” now?')");
     await page.click("#node-kafka-in-reset");
+    await page.waitForTimeout(500);
     await shot(page, "4-kafka-reset");
     await ask.locator("button:has-text('Cancel')").click();
+    await ask.waitFor({ state: "detached" });
     assert.equal(await page.innerText("#node-kafka-in-reset-result"), "");
     await page.click("#node-kafka-in-reset");
     await ask.locator("button:has-text('reset')").click();
@@ -152,7 +156,7 @@ describe("Kafka in the browser", function () {
 
     await editor.openDialog(writers[1]!);
     assert.deepEqual(await complaints(page, "kafka-out"), []);
-    assert.equal(await overflow(page), 0);
+    assert.deepEqual(await overflow(page), []);
     await page.waitForFunction(() => [...document.querySelectorAll("#node-input-topic-known option")].some((o) => (o as HTMLOptionElement).value === "iex_data"));
     await page.check("#node-input-transactional");
     assert.equal(await page.isVisible("#node-input-idempotent"), false, "transactions are idempotent");
@@ -217,11 +221,10 @@ describe("Kafka in the browser", function () {
     assert.equal(await red.stop(), 0);
   });
 
-  it("Node-RED 5, dark and in a narrow window: the dialogs fit, are labelled, and find the broker", async () => {
+  it("Node-RED 5 in a narrow window: the dialogs fit, are labelled, and find the broker", async () => {
     assert.ok(nodeRedCommand("5"), "Node-RED 5 is not there: node scripts/stack.mjs node22 node-red-5");
     const red = await startNodeRed({ version: "5", flow: EMPTY, nodesDir: root, settings: { disableEditor: false }, env: { KAFKA_BROKERS: kafka.brokers } });
     const { page, problems } = await openPage(browser, red.url);
-    await page.emulateMedia({ colorScheme: "dark" });
     const editor = new Editor(page);
     const { readers, writers } = await importFlow(editor);
     await editor.deploy();
@@ -229,7 +232,7 @@ describe("Kafka in the browser", function () {
     for (const [type, id] of [["kafka-in", readers[0]!], ["kafka-out", writers[0]!]] as const) {
       await editor.openDialog(id);
       assert.deepEqual(await complaints(page, type), [], type);
-      assert.equal(await overflow(page), 0, type);
+      assert.deepEqual(await overflow(page), [], type);
       if (type === "kafka-in") {
         assert.ok((await lookedUp(page)).length > 0);
         await page.waitForFunction(() => document.querySelectorAll("#node-kafka-in-panel tbody th").length === 3);
