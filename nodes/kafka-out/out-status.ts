@@ -46,7 +46,7 @@ export class OutStatus {
     this.#trouble = { error, until: Date.now() + waitMs };
     if (Date.now() - this.#warnedAt >= WARN_EVERY_MS) {
       this.#warnedAt = Date.now();
-      this.node.warn(`${error.message} It is tried again until it works; nothing is lost.`);
+      this.node.warn(`${error.message.replace("; it is tried again.", ".")} It is tried again until it works; nothing is lost.`);
     }
     this.changed();
     this.#show();

@@ -67,7 +67,7 @@ export class Outage {
     if (code === "KAFKA_FAILED" && now - this.since < PASSES_MS) return;
     if (this.warned?.code === code && now - this.warned.at < WARN_EVERY_MS) return;
     this.warned = { at: now, code };
-    this.news.warn(`${error.message} It is tried again until it works; nothing is lost.`);
+    this.news.warn(`${error.message.replace("; it is tried again.", ".")} It is tried again until it works; nothing is lost.`);
   }
 
   private topics(state: ConsumerState, unknown: Error | undefined): void {
