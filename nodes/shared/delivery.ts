@@ -2,7 +2,7 @@ import type { Node, NodeAPI, NodeMessage } from "node-red";
 import { z } from "zod";
 import type { Message } from "../../lib/delivery/ledger";
 import type {
-  BatchSpec, Delivery, LogPosition, OpenPartition, Part, SinkEvents, SinkHandle, SourceEvents, SourceStats, TargetPosition,
+  BatchSpec, Delivery, OpenPartition, Part, SinkEvents, SinkHandle, SourceEvents, SourceHandle,
 } from "../../lib/delivery/types";
 import { looksLikeToken } from "../../lib/delivery/token";
 import { TicklakeError } from "../../lib/errors";
@@ -44,7 +44,7 @@ export interface HeldDelivery<C> {
 }
 
 /** A source node's side of end-to-end delivery. */
-export interface NodeSource<C> {
+export interface NodeSource<C> extends Pick<SourceHandle<C>, "hasRoom" | "stats" | "assigned" | "positions" | "forget" | "abort" | "offsetsCommittedBySink" | "press"> {
   /**
    * Opens a delivery, puts its token into each message and sends. With one message, on `output` (0 by default); with an
    * array, as `node.send` takes it: `[batch, [reject, reject]]` makes rejects part of the batch's delivery.
@@ -52,25 +52,10 @@ export interface NodeSource<C> {
    * @throws TicklakeError STOPPED while flows are not running (see `sending`)
    */
   send(spec: BatchSpec<C>, messages: Outgoing, output?: number): Delivery<C>;
-  /** False at maxInFlight or maxInFlightBytes. */
-  hasRoom(): boolean;
   /** Resolves when a batch may be sent: there is room and flows run. Rejects when aborted or closed. */
   whenRoom(signal?: AbortSignal): Promise<void>;
-  stats(): SourceStats;
   /** Per partition with open deliveries: the oldest one, and the ids of the nodes that hold it (`nodeName` gives their names). Times are Unix ms. */
   openPartitions(): OpenPartition[];
-  /** Begins to read a partition of a log (a start, a rebalance): call it before the first batch. A sink whose table went back meanwhile answers with `rewind`. */
-  assigned(partition: string, at: LogPosition): void;
-  /** How far the targets of all sinks of this process are with a partition: tables that `iceberg-out` nodes write to, for one. */
-  positions(at: LogPosition): Promise<TargetPosition[]>;
-  /** Makes all sinks forget, durably, how far their targets are with a partition, so that what is read again is written again. Resolves with the targets' names. Abort the partition first. */
-  forget(at: LogPosition): Promise<string[]>;
-  /** Aborts what is open of one partition (all, without a name) without `failed`: it was revoked, or somebody seeks. */
-  abort(partition?: string): void;
-  /** Whether a sink commits the offsets of this partition itself (transactions); see SourceHandle. */
-  offsetsCommittedBySink(partition: string): boolean;
-  /** Presses sinks to commit what is settled: a commit of offsets is wanted now. */
-  press(): void;
   /**
    * Opens a delivery whose messages come later: it has its place in the order of its partition, and nothing after it is committed before it is over.
    *

@@ -1,6 +1,6 @@
 import type { LogPosition, Part, Run, TargetPosition } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
-import { guarded } from "./guarded";
+import { guarded } from "../../guarded";
 import { compareWithMark } from "./marks";
 import { LazyRows, objectsOf, type Incoming } from "./lazy-rows";
 import { LogCheck } from "./log-check";
@@ -62,7 +62,7 @@ export class TableSink {
   readonly #unknownFields = new Set<string>();
 
   constructor(deps: TableSinkDeps) {
-    this.#deps = { ...deps, events: guarded(deps.events) };
+    this.#deps = { ...deps, events: guarded(deps.events, ["committed", "unwritten", "rejected", "retrying", "failed", "warn", "changed"]) };
     this.#now = deps.now ?? Date.now;
     const { events } = this.#deps;
     this.#check = new LogCheck({ table: deps.name, signal: this.#stop.signal, onRetry: events.retrying, warn: events.warn });

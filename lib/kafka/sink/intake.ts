@@ -1,5 +1,6 @@
 import type { Part } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
+import { guarded } from "../../guarded";
 import { pause } from "../../retry";
 import type { KafkaSinkDeps, KafkaSinkEvents, SinkMessage } from "./contract";
 import { Entry } from "./entry";
@@ -27,7 +28,7 @@ export class Intake {
   constructor(private readonly deps: KafkaSinkDeps) {
     this.now = deps.now ?? Date.now;
     this.pause = deps.pause ?? pause;
-    this.events = guarded(deps.events);
+    this.events = guarded(deps.events, ["acked", "unwritten", "retrying", "failed", "warn", "changed"]);
   }
 
   /** The entry of a message; undefined when it was completed, failed or is none of ours any more. Never throws. */
@@ -117,23 +118,4 @@ export class Intake {
   failRest(error: TicklakeError): void {
     for (const entry of [...this.entries.values()]) if (entry.part.deliveries.length === 0) this.fail(entry, error);
   }
-}
-
-/** Events whose exceptions cost the sink nothing: what Kafka has stays written, whatever a listener throws. */
-function guarded(events: KafkaSinkEvents): KafkaSinkEvents {
-  const guard = <A extends unknown[]>(tell: (...args: A) => void) => (...args: A): void => {
-    try {
-      tell(...args);
-    } catch (error) {
-      try { events.warn(`Telling of it failed: ${error instanceof Error ? error.message : String(error)}`); } catch { /* nobody is left to tell */ }
-    }
-  };
-  return {
-    acked: guard((...args) => { events.acked(...args); }),
-    unwritten: guard((...args) => { events.unwritten(...args); }),
-    retrying: guard((...args) => { events.retrying(...args); }),
-    failed: guard((...args) => { events.failed(...args); }),
-    warn: guard((...args) => { events.warn(...args); }),
-    changed: guard(() => { events.changed(); }),
-  };
 }
