@@ -38,8 +38,8 @@ const kafkaIn = (topics: string, to: string, more: object = {}): object => ({ id
 const explode = (to: string): object => ({ id: "b000000000000005", type: "explode-trades", z: tab.id, wires: [[to], []], x: 300, y: 100 });
 const change = (func: string, to: string): object => ({ id: "b000000000000006", type: "function", z: tab.id, func, outputs: 1, wires: [[to]], x: 400, y: 100 });
 const ICEBERG = "b000000000000007", KAFKA = "b000000000000008", TOLD = "b000000000000009";
-/** Commits every second: with the default of ten, the run would end with a wait for the last one, which Spark's availableNow does not have. */
-const icebergOut = (): object => ({ id: ICEBERG, type: "iceberg-out", z: tab.id, catalog: "b000000000000003", table: "db.flattened_stocks", commitInterval: "1", wires: [[TOLD], []], x: 500, y: 100 });
+/** Commits often: with the default of ten seconds, the run would end with a wait for the last one, which Spark's availableNow does not have. */
+const icebergOut = (commitInterval = "250 ms"): object => ({ id: ICEBERG, type: "iceberg-out", z: tab.id, catalog: "b000000000000003", table: "db.flattened_stocks", commitInterval, wires: [[TOLD], []], x: 500, y: 100 });
 const kafkaOut = (topic: string): object => ({ id: KAFKA, type: "kafka-out", z: tab.id, broker: "b000000000000002", topic, send: "each", createTopic: true, partitions: PARTITIONS, wires: [[TOLD]], x: 500, y: 200 });
 const told = { id: TOLD, type: "function", z: tab.id, func: "console.log('@@' + JSON.stringify({ ev: 'result', at: Date.now(), ...msg.payload }));", outputs: 0, wires: [], x: 700, y: 100 };
 
@@ -164,7 +164,7 @@ async function latency(brokers: string): Promise<void> {
   await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 1 }] });
   await admin.disconnect();
   await producer.connect();
-  const running = await startNodeRed({ version: red, flow: [tab, told, broker(brokers), catalog(join(folder, "latency")), kafkaIn(topic, "b000000000000005"), explode(ICEBERG), icebergOut()], nodesDir: root });
+  const running = await startNodeRed({ version: red, flow: [tab, told, broker(brokers), catalog(join(folder, "latency")), kafkaIn(topic, "b000000000000005"), explode(ICEBERG), icebergOut("1")], nodesDir: root });
   try {
     const sent: number[] = [];
     const end = Date.now() + seconds * 1000;
