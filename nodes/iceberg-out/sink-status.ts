@@ -61,6 +61,10 @@ export class SinkStatus {
 
   #show(): void {
     if (this.#trouble) { this.#trouble.show(); return; }
+    if (this.#rejected > 0 && !this.#last && this.#total === 0) {
+      this.line.warn(`no row fits the table: ${number(this.#rejected)} rejected, reasons on output 2`);
+      return;
+    }
     const texts = [`${number(this.#total)} rows wait`];
     if (this.#last) texts.push(`last commit ${number(this.#last.rows)} in ${number(this.#last.ms)} ms`);
     if (this.#rejected > 0) texts.push(`${number(this.#rejected)} rejected`);

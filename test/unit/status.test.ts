@@ -23,4 +23,16 @@ describe("what stands under a node", () => {
     status.failed("db.t", new TicklakeError("TABLE_NOT_FOUND", "There is no table db.t in catalog local."));
     assert.equal(shown.at(-1), "There is no table db.t in catalog local.");
   });
+
+  it("of a sink whose rows all go to output 2 is no green light", () => {
+    const shown: string[] = [];
+    const line = { ok: (t: string) => shown.push(`green ${t}`), idle: () => 0, warn: (t: string) => shown.push(`yellow ${t}`), fail: () => 0 } as unknown as StatusLine;
+    const status = new SinkStatus(line);
+    status.rejected();
+    status.rejected();
+    status.waiting("db.t", 0);
+    assert.equal(shown.at(-1), "yellow no row fits the table: 2 rejected, reasons on output 2");
+    status.waiting("db.t", 5);
+    assert.equal(shown.at(-1), "green 5 rows wait · 2 rejected");
+  });
 });
