@@ -63,7 +63,7 @@ async function fill(brokers: string): Promise<{ rows: number; prices: number }> 
   const kafka = new Kafka({ brokers: [brokers], logLevel: logLevel.ERROR });
   const admin = kafka.admin(), producer = kafka.producer({ createPartitioner: () => () => 0 } as never);
   await admin.connect();
-  await admin.createTopics({ topics: [RAW, FLAT, "control-iceberg"].map((topic) => ({ topic, numPartitions: topic.startsWith("control") ? 1 : PARTITIONS, replicationFactor: 1 })) });
+  await admin.createTopics({ topics: [RAW, FLAT, "control-iceberg", ...Array.from({ length: rounds }, (_, round) => `spark_out_${round}`)].map((topic) => ({ topic, numPartitions: topic.startsWith("control") ? 1 : PARTITIONS, replicationFactor: 1 })) });
   await admin.disconnect();
   await producer.connect();
   let rows = 0, prices = 0, arrays = 0, singles = 0;
