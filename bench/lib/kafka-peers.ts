@@ -1,7 +1,7 @@
 /** The peers of the Kafka benchmark as processes of their own: Spark Structured Streaming, Kafka Connect's Iceberg sink, kafkajs, librdkafka. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { pythonPath, stackDir } from "../../test/support/python";
 import { eventually, sleep, usage, type Usage } from "./processes";
@@ -81,7 +81,8 @@ export async function connect(options: { brokers: string; topic: string; control
     "value.converter.schemas.enable=false", `offset.storage.file.filename=${join(folder, "offsets")}`, "listeners=http://127.0.0.1:0", "connector.client.config.override.policy=All",
   ].join("\n"));
   writeFileSync(sink, [
-    "name=iceberg-sink", "connector.class=org.apache.iceberg.connect.IcebergSinkConnector", `tasks.max=${tasks}`, `topics=${topic}`, "consumer.override.auto.offset.reset=earliest",
+    // A name of its own each time: under it Kafka remembers how far it has read.
+    `name=iceberg-sink-${basename(folder)}`, "connector.class=org.apache.iceberg.connect.IcebergSinkConnector", `tasks.max=${tasks}`, `topics=${topic}`, "consumer.override.auto.offset.reset=earliest",
     "iceberg.tables=db.flattened_stocks", "iceberg.catalog.type=hadoop", `iceberg.catalog.warehouse=${warehouse}`, `iceberg.control.topic=${controlTopic}`, "iceberg.control.commit.interval-ms=10000",
   ].join("\n"));
   const began = performance.now();
