@@ -122,8 +122,17 @@ export const deleteRecords = (brokers: string, topic: string, partition: number,
 });
 
 /** Next offset of every partition, in their order. */
-export const endOffsets = (brokers: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) =>
-  (await admin.fetchTopicOffsets(topic)).sort((a, b) => a.partition - b.partition).map((p) => Number(p.high)));
+export const endOffsets = (brokers: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) => {
+  for (const deadline = Date.now() + 10_000; ;) {
+    try {
+      return (await admin.fetchTopicOffsets(topic)).sort((a, b) => a.partition - b.partition).map((p) => Number(p.high));
+    } catch (error) {
+      // A broker takes a moment to know that it leads the partitions of a new topic; kafkajs does not ask again.
+      if (Date.now() > deadline || !/not the leader|does not host this topic/.test(String(error))) throw error;
+      await new Promise((done) => { setTimeout(done, 100); });
+    }
+  }
+});
 
 /** What a group has committed per partition, in their order; -1 for nothing. */
 export const committedOffsets = (brokers: string, groupId: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) =>
