@@ -1,6 +1,6 @@
 import type { TopicPartition } from "../types";
 import type { AbortedTransaction } from "../records/decode";
-import { BodyReader, BodyWriter, byTopic, chooseVersion, stringSize, type BrokerVersions, type Call } from "./wire";
+import { BodyReader, BodyWriter, byTopic, chooseVersion, makeCall, stringSize, type BrokerVersions, type Call } from "./wire";
 
 /** Fetch (API 1). Version 10 carries zstd, version 11 names a nearer replica (KIP-392); both are not flexible. */
 const API_KEY = 1;
@@ -60,17 +60,7 @@ export interface Fetched {
 /** A fetch without a session (KIP-227: epoch -1), for all partitions that a broker leads. */
 export function fetchRequest(options: FetchOptions): Call<Fetched> {
   const { version } = options;
-  return {
-    request: {
-      apiKey: API_KEY, apiVersion: version, apiName: API_NAME, expectResponse: () => true,
-      encode: () => Promise.resolve(encode(options)),
-    },
-    response: {
-      decode: (payload) => new Promise((resolve) => resolve(decode(payload, version))),
-      parse: (fetched) => Promise.resolve(fetched),
-    },
-    requestTimeout: options.maxWaitMs + (options.timeoutMs ?? 30_000),
-  };
+  return makeCall({ key: API_KEY, version, name: API_NAME }, () => encode(options), (payload) => decode(payload, version), options.maxWaitMs + (options.timeoutMs ?? 30_000));
 }
 
 const PER_PARTITION = 4 + 4 + 8 + 8 + 4;

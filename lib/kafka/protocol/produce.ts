@@ -1,5 +1,5 @@
 import type { TopicPartition } from "../types";
-import { BodyReader, BodyWriter, byTopic, chooseVersion, stringSize, type BrokerVersions, type Call } from "./wire";
+import { BodyReader, BodyWriter, byTopic, chooseVersion, makeCall, stringSize, type BrokerVersions, type Call } from "./wire";
 
 /** Produce (API 0). Version 7 is the first that may carry zstd (KIP-110), version 8 names the records that were refused (KIP-467); both are not flexible. */
 const API_KEY = 0;
@@ -49,18 +49,8 @@ export interface ProduceResponse {
 /** One request for all partitions of a broker. The batches are copied into it when it is sent. */
 export function produceRequest(options: ProduceOptions): Call<ProduceResponse> {
   const { version = 7 } = options;
-  return {
-    request: {
-      apiKey: API_KEY, apiVersion: version, apiName: API_NAME, expectResponse: () => true,
-      encode: () => Promise.resolve(encode(options)),
-    },
-    response: {
-      decode: (payload) => new Promise((resolve) => resolve(decode(payload, version))),
-      parse: (produced) => Promise.resolve(produced),
-    },
-    // The broker answers after its own time-out at the latest; the rest is for the way.
-    requestTimeout: options.timeoutMs + 15_000,
-  };
+  // The broker answers after its own time-out at the latest; the rest is for the way.
+  return makeCall({ key: API_KEY, version, name: API_NAME }, () => encode(options), (payload) => decode(payload, version), options.timeoutMs + 15_000);
 }
 
 function encode(options: ProduceOptions): BodyWriter {

@@ -161,3 +161,12 @@ export function byTopic<T extends { readonly topic: string }>(items: readonly T[
   }
   return topics;
 }
+
+/** A call in the form that kafkajs' connection sends: always answered, its body written and read by us. A body that cannot be read rejects. */
+export function makeCall<T>(api: { readonly key: number; readonly version: number; readonly name: string }, encode: () => BodyWriter, decode: (payload: Buffer) => T, requestTimeout: number): Call<T> {
+  return {
+    request: { apiKey: api.key, apiVersion: api.version, apiName: api.name, expectResponse: () => true, encode: () => Promise.resolve(encode()) },
+    response: { decode: (payload) => new Promise((resolve) => resolve(decode(payload))), parse: (answer) => Promise.resolve(answer) },
+    requestTimeout,
+  };
+}

@@ -5,21 +5,7 @@ import { VarintReader } from "./varint";
 type HeaderValue = Buffer | null | (Buffer | null)[];
 
 /** What a record set is made of: see `RecordSet`. The arrays have `count` elements. */
-export interface RecordIndex {
-  readonly topic: string;
-  readonly partition: number;
-  readonly data: Buffer;
-  readonly count: number;
-  readonly baseOffset: bigint;
-  readonly nextOffset: bigint;
-  readonly offsetDelta: Float64Array;
-  readonly timestamps: Float64Array;
-  readonly keyStart: Int32Array;
-  readonly keyEnd: Int32Array;
-  readonly valueStart: Int32Array;
-  readonly valueEnd: Int32Array;
-  readonly headersStart: Int32Array;
-}
+export type RecordIndex = Omit<RecordSet, "offset" | "key" | "value" | "headers" | "slice">;
 
 /** Records of a partition as bytes with an index into them; made by `decodeRecords`. */
 export class IndexedRecordSet implements RecordSet {

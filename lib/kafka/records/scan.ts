@@ -1,14 +1,8 @@
 /** The records of one batch as an index into its bytes. This is the innermost loop of reading: no object, no bigint a record. */
+import type { RecordSet } from "../types";
 
 /** Filled in place; one for all batches of a response. */
-export interface GrowingIndex {
-  readonly offsetDelta: Float64Array;
-  readonly timestamps: Float64Array;
-  readonly keyStart: Int32Array;
-  readonly keyEnd: Int32Array;
-  readonly valueStart: Int32Array;
-  readonly valueEnd: Int32Array;
-  readonly headersStart: Int32Array;
+export interface GrowingIndex extends Pick<RecordSet, "offsetDelta" | "timestamps" | "keyStart" | "keyEnd" | "valueStart" | "valueEnd" | "headersStart"> {
   /** Records so far. */
   count: number;
 }
