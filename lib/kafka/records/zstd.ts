@@ -4,7 +4,8 @@
  */
 import { promisify } from "node:util";
 import zlib from "node:zlib";
-import { Decompress } from "fzstd";
+import type * as Fzstd from "fzstd";
+import { TicklakeError } from "../../errors";
 
 type Zstd = (input: Uint8Array, options: { maxOutputLength?: number }, done: (error: Error | null, output: Buffer) => void) => void;
 const native = zlib as { zstdCompress?: Zstd; zstdDecompress?: Zstd };
@@ -48,8 +49,18 @@ export function zstdDecompressPortable(input: Buffer, limit: number): Buffer {
     if (total > limit) throw new RangeError(`more than ${limit} bytes`);
     parts.push(part);
   };
+  const { Decompress } = portable();
   for (const frame of framesOf(input, limit)) new Decompress(take).push(frame, true);
   return Buffer.concat(parts, total);
+}
+
+/** Needed before Node 22.15 only, so it is an optional dependency. */
+function portable(): typeof Fzstd {
+  try {
+    return require("fzstd") as typeof Fzstd;
+  } catch (cause) {
+    throw new TicklakeError("KAFKA_UNSUPPORTED", "This Node cannot read zstd by itself, and the optional package fzstd is not installed. Use Node 22.15 or later, or install without --omit=optional.", { cause });
+  }
 }
 
 /** The whole frames of `input`. */
