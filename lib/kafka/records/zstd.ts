@@ -2,6 +2,7 @@
  * Zstandard (RFC 8878). Node compresses and reads it itself since 22.15; before that it is read by fzstd. That decoder trusts what a
  * frame says about its window, so frames are taken apart and judged here first.
  */
+import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import type * as Fzstd from "fzstd";
@@ -57,7 +58,7 @@ export function zstdDecompressPortable(input: Buffer, limit: number): Buffer {
 /** Needed before Node 22.15 only, so it is an optional dependency. */
 function portable(): typeof Fzstd {
   try {
-    return require("fzstd") as typeof Fzstd;
+    return createRequire(__filename)("fzstd") as typeof Fzstd;
   } catch (cause) {
     throw new TicklakeError("KAFKA_UNSUPPORTED", "This Node cannot read zstd by itself, and the optional package fzstd is not installed. Use Node 22.15 or later, or install without --omit=optional.", { cause });
   }
