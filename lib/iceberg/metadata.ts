@@ -241,6 +241,17 @@ export function appendSummary(parent: Snapshot | undefined, delta: AppendDelta, 
   return summary;
 }
 
+/** Who wrote a snapshot: entries of its summary. */
+export const ENGINE = { "engine-name": "ticklake", "engine-version": "0.1.0" } as const;
+
+/** The updates that make a new snapshot the current one. What `main` says of ages and counts stays. */
+export function snapshotUpdates(base: TableMetadata, snapshot: Snapshot): MetadataUpdate[] {
+  return [
+    { action: "add-snapshot", snapshot },
+    { ...base.refs["main"], action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": snapshot["snapshot-id"] },
+  ];
+}
+
 function invalid(reason: string): TicklakeError {
   return new TicklakeError("INTERNAL", `Inconsistent change of table metadata: ${reason}.`);
 }
