@@ -6,7 +6,7 @@ import { checkIdentifier, identifierText } from "../iceberg/catalog/identifier";
 import { listAllTables } from "../iceberg/catalog/open";
 import type { Catalog, Table } from "../iceberg/catalog/types";
 import type { TableIdentifier } from "../iceberg/types";
-import type { QueryTable, TableResolver } from "./engine";
+import type { QueryTable, TableResolver } from "./uses";
 
 /** A catalog that SQL can name. `root`: the folder that holds its tables. */
 export type QueryCatalog = Catalog & { readonly root?: string };

@@ -7,7 +7,9 @@ import {
 } from "@duckdb/node-api";
 import { decimalOf } from "../iceberg/schema";
 import type { Literal } from "../iceberg/scan/predicate";
-import type { PrimitiveType } from "../iceberg/types";
+import { humanValue } from "../iceberg/transforms";
+import type { PartitionValue, PrimitiveType } from "../iceberg/types";
+import { literal } from "./names";
 
 const DAY_US = 86_400_000_000n;
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
@@ -34,6 +36,13 @@ export function literalFor(type: PrimitiveType, value: DuckDBValue): Literal | u
       return decimal ? decimalColumn(value, decimal.scale) : undefined;
     }
   }
+}
+
+/** SQL of a partition value, to be cast to the column's type. */
+export function sqlLiteral(type: PrimitiveType, value: NonNullable<PartitionValue>): string {
+  if (typeof value === "boolean") return String(value);
+  if (value instanceof Uint8Array && (type === "binary" || type.startsWith("fixed"))) return `from_hex('${Buffer.from(value).toString("hex")}')`;
+  return literal(humanValue({ kind: "identity" }, type, value));
 }
 
 function wholeColumn(value: DuckDBValue): Literal | undefined {

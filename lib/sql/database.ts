@@ -1,12 +1,13 @@
 /**
- * DuckDB in this process, locked down: it reads files below the folders of the tables and nothing else, loads no
+ * DuckDB in this process, locked down: it reads files below the folders of the tables, copies that were made for it, and nothing else, loads no
  * extension, and its settings cannot be changed by a query.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 import { TicklakeError } from "../errors";
+import { makeWorkspace, removeWorkspace } from "./copies/workspace";
+import { stopped } from "./errors";
 import { literal } from "./names";
 
 export interface DatabaseOptions {
@@ -26,7 +27,7 @@ interface Opened { instance: DuckDBInstance; folders: ReadonlySet<string>; users
 /** Hands out connections. One engine serves all queries of a process; it is opened anew only when a table lies in a folder not seen before. */
 export class Database {
   private opened: Promise<Opened> | undefined;
-  private temporary: string | undefined;
+  private temporary: Promise<string> | undefined;
   private closed = false;
   private running = 0;
   private readonly waiting: (() => void)[] = [];
@@ -91,7 +92,20 @@ export class Database {
       opened.retired = true;
       retire(opened);
     }
-    if (this.temporary) await rm(this.temporary, { recursive: true, force: true }).catch(() => undefined);
+    const folder = await this.temporary?.catch(() => undefined);
+    if (folder) await removeWorkspace(folder);
+  }
+
+  /** The folder for copies of data files: the engine may read there, and `close` removes it. */
+  async copies(): Promise<string> {
+    return join(await this.workspace(), "copies");
+  }
+
+  private workspace(): Promise<string> {
+    return this.temporary ??= makeWorkspace().then(async (folder) => {
+      for (const part of ["copies", "spill"]) await mkdir(join(folder, part), { mode: 0o700 });
+      return folder;
+    });
   }
 
   private async turn(signal: AbortSignal | undefined): Promise<void> {
@@ -126,11 +140,11 @@ export class Database {
   }
 
   private async start(folders: ReadonlySet<string>): Promise<Opened> {
-    this.temporary ??= await mkdtemp(join(tmpdir(), "ticklake-sql-"));
+    const workspace = await this.workspace();
     const instance = await DuckDBInstance.create(":memory:", {
       threads: String(this.options.threads ?? 2),
       memory_limit: this.options.memoryLimit ?? "1GB",
-      temp_directory: this.temporary,
+      temp_directory: join(workspace, "spill"),
       autoinstall_known_extensions: "false",
       autoload_known_extensions: "false",
       errors_as_json: "true",
@@ -139,7 +153,9 @@ export class Database {
     for (const setting of [
       "GLOBAL TimeZone = 'UTC'",
       "GLOBAL parquet_metadata_cache = true",
-      `allowed_directories = [${[...folders].map(literal).join(", ")}]`,
+      // Blocks of files are the operating system's to keep; and a copy's are filled in as queries need them.
+      "GLOBAL enable_external_file_cache = false",
+      `allowed_directories = [${[...folders, await this.copies()].map(literal).join(", ")}]`,
       "enable_external_access = false",
       "lock_configuration = true",
     ]) await connection.run(`SET ${setting}`);
@@ -150,8 +166,4 @@ export class Database {
 
 function retire(opened: Opened): void {
   if (opened.retired && opened.users === 0) opened.instance.closeSync();
-}
-
-function stopped(): TicklakeError {
-  return new TicklakeError("STOPPED", "The query was stopped because its node is being closed or replaced.");
 }

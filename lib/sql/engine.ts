@@ -5,39 +5,30 @@
  */
 import type { DuckDBConnection, DuckDBValue } from "@duckdb/node-api";
 import { TicklakeError } from "../errors";
-import type { FileIO } from "../iceberg/io/types";
 import { localPath } from "../iceberg/io/local";
 import { parseJson, stringifyJson } from "../iceberg/json";
+import { PROPERTY } from "../iceberg/metadata";
 import { ManifestCache, planScan, type ScanPlan } from "../iceberg/scan/plan";
 import type { Literal, Predicate } from "../iceberg/scan/predicate";
-import type { PrimitiveType, TableMetadata } from "../iceberg/types";
-import { type BaseTable, type Expression, isConstant, parseStatement, type Statement } from "./ast";
+import type { PrimitiveType } from "../iceberg/types";
+import { type BaseTable, type Expression, parseStatement, type Statement } from "./ast";
 import { literalFor } from "./constants";
+import { type CopyLease, type CopyOptions, CopyStore } from "./copies/store";
 import { Database, type DatabaseOptions } from "./database";
 import { isFileGone, type NamedTable, sqlError } from "./errors";
 import { findFilters } from "./filters";
-import { FooterCache } from "./footers";
-import { isMetadataTable, type MetadataTable, metadataColumns, metadataViewSql } from "./metadata-tables";
+import { metadataViewSql } from "./metadata-tables";
+import { neededColumns } from "./needed";
 import { originalName, quote, uniqueNames } from "./names";
 import { plainValue, type ResultColumn, typeName } from "./results";
 import { rewrite, unnamedExpressions } from "./rewrite";
+import { isLocal, ScanViews } from "./scan-view";
 import { findTables, isConstantExpression, type TableUse } from "./tables";
 import { hideUpperCase, prepareText } from "./text";
-import { parseTime, type SnapshotView, snapshotView, type Travel } from "./travel";
-import { viewSql } from "./views";
+import type { Travel } from "./travel";
+import { columnsOf, type PlannedUse, resolveUses, type TableResolver } from "./uses";
 
-/** A table as a query sees it: its metadata at one moment. */
-export interface QueryTable {
-  /** For people: `local.db.flattened_stocks`. */
-  name: string;
-  io: FileIO;
-  metadata: TableMetadata;
-  /** Folder that holds the tables of its catalog, where known: the engine may read below it. */
-  root?: string;
-}
-
-/** Finds the table that a name means. Throws TABLE_NOT_FOUND, TABLE_NAME_INVALID. */
-export type TableResolver = (parts: readonly string[]) => Promise<QueryTable>;
+export type { QueryTable, TableResolver } from "./uses";
 
 export interface QueryRequest {
   sql: string;
@@ -61,21 +52,23 @@ export interface QueryResult {
   snapshotId?: string;
   filesScanned: number;
   filesSkipped: number;
-  /** Size of the files that may be read. */
+  /** Size of the data files that may be read. */
   bytes: number;
+  /** Bytes of data files that travelled from storage for this query: footers and columns that were not here yet. Local files do not travel. */
+  bytesFetched: number;
   ms: number;
 }
-
-interface PlannedUse extends TableUse { table: QueryTable; view: SnapshotView; name: string; metadataTable?: MetadataTable }
 
 /** Runs queries. One per process is enough: it keeps the engine, decoded manifests and the footers of data files. */
 export class SqlEngine {
   private readonly database: Database;
   private readonly manifests = new ManifestCache();
-  private readonly footers = new FooterCache();
+  private readonly views = new ScanViews();
+  private readonly copies: CopyStore;
 
-  constructor(options: DatabaseOptions = {}, private readonly now: () => number = () => performance.now()) {
+  constructor(options: DatabaseOptions & CopyOptions = {}, private readonly now: () => number = () => performance.now()) {
     this.database = new Database(options);
+    this.copies = new CopyStore(() => this.database.copies(), options);
   }
 
   /**
@@ -90,7 +83,7 @@ export class SqlEngine {
     } catch (error) {
       // Expiry and compaction delete files: what was planned on is gone, and the newest snapshot has others.
       if (!isFileGone(error)) throw error;
-      return await this.attempt(request, started).catch((again: unknown) => { throw sqlError(again, []); });
+      return await this.attempt(request, started).catch((again: unknown) => { throw goneTwice(again); });
     }
   }
 
@@ -102,15 +95,17 @@ export class SqlEngine {
   private async attempt(request: QueryRequest, started: number): Promise<QueryResult> {
     const parsed = await this.parse(request);
     const known: NamedTable[] = [];
+    const lease = this.copies.lease(request.signal);
     try {
       const uses = await resolveUses(parsed.uses, request);
       for (const use of uses) if (!known.some(({ name }) => name === use.name)) known.push({ name: use.name, columns: columnsOf(use) });
-      const folders = new Set(uses.flatMap(({ table }) => [table.root ?? table.metadata.location, table.metadata.location]).map(localPath));
-      const result = await this.database.use([...folders], request.signal, (connection) => this.run(connection, parsed.statement, uses, request));
-      return { ...result, ms: Math.round(this.now() - started) };
+      const result = await this.database.use(foldersOf(uses), request.signal, (connection) => this.run(connection, parsed.statement, uses, request, lease));
+      return { ...result, bytesFetched: lease.fetched, ms: Math.round(this.now() - started) };
     } catch (error) {
       if (isFileGone(error)) throw error;
       throw sqlError(error, known);
+    } finally {
+      lease.release();
     }
   }
 
@@ -130,10 +125,11 @@ export class SqlEngine {
     return { statement, uses };
   }
 
-  private async run(connection: DuckDBConnection, statement: Statement, uses: readonly PlannedUse[], request: QueryRequest): Promise<Omit<QueryResult, "ms">> {
+  private async run(connection: DuckDBConnection, statement: Statement, uses: readonly PlannedUse[], request: QueryRequest, lease: CopyLease): Promise<Omit<QueryResult, "ms" | "bytesFetched">> {
     // One transaction: now() is the same for the constants that files are chosen by and for the query itself.
     await connection.run("BEGIN");
     const filters = await this.filters(connection, statement, uses);
+    const needed = neededColumns(statement, uses);
     const plans: ScanPlan[] = [];
     for (const [index, use] of uses.entries()) {
       const view = quote(viewName(index));
@@ -144,11 +140,11 @@ export class SqlEngine {
       }
       const plan = await planScan({
         io: use.table.io, metadata: use.table.metadata, name: use.name, snapshot: use.view.snapshot, schema: use.view.schema, cache: this.manifests,
-        predicate: filters.get(use.ref) ?? { op: "true" },
+        predicate: filters.get(use.ref) ?? { op: "true" }, appliesDeletes: true,
       });
       plans.push(plan);
-      const groups = await this.footers.groups(connection, plan.files.map((file) => localPath(file.filePath)), use.name);
-      await connection.run(`CREATE TEMP VIEW ${view} AS ${viewSql(use.view.schema, groups)}`);
+      const sql = await this.views.sql(connection, { ...use.table, name: use.name, schema: use.view.schema, plan, needed: needed.get(use.ref)!, lease, label: viewName(index) });
+      await connection.run(`CREATE TEMP VIEW ${view} AS ${sql}`);
     }
     const sql = await this.sqlOf(connection, statement, uses);
     const { rows, columns, truncated } = await readRows(connection, sql, request.maxRows ?? 10_000);
@@ -183,73 +179,26 @@ export class SqlEngine {
   }
 }
 
+/** A file that is missing again is missing from the table. */
+function goneTwice(error: unknown): TicklakeError {
+  const known = sqlError(error, []);
+  return known.code === "FILE_NOT_FOUND" ? new TicklakeError("STORAGE_FAILED", `A data file cannot be read: ${known.message}`, { cause: known }) : known;
+}
+
 async function serialize(connection: DuckDBConnection, sql: string): Promise<string> {
   const reader = await connection.runAndReadAll("SELECT json_serialize_sql($1::VARCHAR)", [sql]);
   return String(reader.getRows()[0]![0]);
 }
 
+/** The folders of this machine that the tables of a query lie in. */
+function foldersOf(uses: readonly PlannedUse[]): string[] {
+  const locations = uses.flatMap(({ table: { root, metadata } }) => [root ?? metadata.location, metadata.location, metadata.properties[PROPERTY.dataPath] ?? metadata.location]);
+  return [...new Set(locations.filter(isLocal).map(localPath))];
+}
+
 /** A name that no query can hold: the view's own marker. */
 function viewName(index: number): string {
   return `\ue0f2${index}`;
-}
-
-async function resolveUses(uses: readonly (TableUse & { travel?: Travel })[], request: QueryRequest): Promise<PlannedUse[]> {
-  // Each table is read once, so that all its places in the query see the same snapshot.
-  const loaded = new Map<string, Promise<QueryTable>>();
-  const load: TableResolver = (parts) => {
-    const key = JSON.stringify(parts);
-    const known = loaded.get(key) ?? request.tables(parts);
-    loaded.set(key, known);
-    return known;
-  };
-  const found = await Promise.all(uses.map(async (use) => ({ use, ...(await resolveName(use.parts, load)) })));
-  const names = new Set(found.map(({ table }) => table.name));
-  if (request.snapshotId !== undefined && names.size > 1) {
-    throw new TicklakeError("SQL_INVALID", `snapshotId says which snapshot to read, but the query names ${names.size} tables (${[...names].join(", ")}). Write VERSION AS OF behind the table that is meant.`);
-  }
-  return found.map(({ use, table, metadataTable }) => {
-    const travel = use.travel ?? atClause(use.ref) ?? requestTravel(request);
-    const view = snapshotView(table.name, table.metadata, travel);
-    return { ...use, table, view, name: metadataTable ? `${table.name}.${metadataTable}` : table.name, ...(metadataTable ? { metadataTable } : {}) };
-  });
-}
-
-/** `db.t.history` is the history of `db.t`, unless there is a table of that very name. */
-async function resolveName(parts: readonly string[], load: TableResolver): Promise<{ table: QueryTable; metadataTable?: MetadataTable }> {
-  const last = parts.at(-1);
-  if (parts.length < 3 || !isMetadataTable(last)) return { table: await load(parts) };
-  try {
-    return { table: await load(parts.slice(0, -1)), metadataTable: last };
-  } catch (error) {
-    const table = await load(parts).catch(() => undefined);
-    if (table) return { table };
-    throw error;
-  }
-}
-
-function columnsOf(use: PlannedUse): string[] {
-  return use.metadataTable ? metadataColumns(use.metadataTable, use.table.metadata) : use.view.schema.fields.map((field) => field.name);
-}
-
-function requestTravel(request: QueryRequest): Travel | undefined {
-  if (request.snapshotId !== undefined) return { kind: "version", version: request.snapshotId };
-  return request.asOf === undefined ? undefined : { kind: "time", ms: request.asOf };
-}
-
-/** DuckDB's own `AT (VERSION => n)` and `AT (TIMESTAMP => '...')`. */
-function atClause(ref: BaseTable): Travel | undefined {
-  const clause = ref.at_clause;
-  if (!clause) return undefined;
-  const inner = clause.expr.class === "CAST" ? (clause.expr.child as Expression) : clause.expr;
-  const value = isConstant(inner) ? inner.value.value : undefined;
-  if (clause.unit.toUpperCase() === "VERSION") {
-    if (typeof value === "string") return { kind: "version", version: value };
-    if (typeof value === "bigint" || typeof value === "number") return { kind: "version", version: BigInt(value) };
-  } else if (typeof value === "string") {
-    const ms = parseTime(value, "AT (TIMESTAMP)");
-    if (ms !== undefined) return { kind: "time", ms };
-  }
-  throw new TicklakeError("SQL_INVALID", "AT takes (VERSION => snapshot id) or (TIMESTAMP => '2024-11-01 10:00:00').");
 }
 
 /** Values of constant expressions. One that fails makes all of them unknown: the query itself will say what is wrong. */

@@ -11,6 +11,7 @@ export interface NamedTable { name: string; columns: readonly string[] }
 
 /** Whether a file that the plan named was gone when the engine wanted it: the snapshot was expired meanwhile. */
 export function isFileGone(error: unknown): boolean {
+  if (error instanceof TicklakeError) return error.code === "FILE_NOT_FOUND" || (error.cause instanceof TicklakeError && error.cause.code === "FILE_NOT_FOUND");
   const engine = parse(error);
   return engine.exception_type === "IO" && /No files found|No such file|Cannot open file/i.test(engine.exception_message ?? "");
 }
@@ -28,7 +29,7 @@ export function sqlError(error: unknown, tables: readonly NamedTable[]): Ticklak
   }
   switch (engine.exception_type) {
     case "INTERRUPT":
-      return new TicklakeError("STOPPED", "The query was stopped because its node is being closed or replaced.", { cause: error });
+      return stopped(error);
     case "Out of Memory":
       return new TicklakeError("SQL_TOO_LARGE", `The query needs more memory than it may take: ${message.split("\n")[0]}. Filter or aggregate more, or query fewer columns.`, { cause: error });
     case "IO": case "HTTP":
@@ -40,6 +41,11 @@ export function sqlError(error: unknown, tables: readonly NamedTable[]): Ticklak
     default:
       return new TicklakeError("SQL_INVALID", `${engine.exception_type ? `${engine.exception_type}: ` : ""}${message}`, { cause: error });
   }
+}
+
+/** The query's signal came. */
+export function stopped(cause?: unknown): TicklakeError {
+  return new TicklakeError("STOPPED", "The query was stopped because its node is being closed or replaced.", { cause });
 }
 
 function parse(error: unknown): EngineError {

@@ -12,8 +12,17 @@ export interface FileField { name: string; children: Map<number, FileField> }
 /** Top-level fields of a data file by field id. */
 export type FileSchema = Map<number, FileField>;
 
-/** Files that have the same names for nested fields, so that one read_parquet serves them. */
-export interface FileGroup { paths: readonly string[]; schema: FileSchema }
+/** Files that one read_parquet serves: they have the same names for their fields. */
+export interface FileGroup {
+  paths: readonly string[];
+  schema: FileSchema;
+  /** The files have no field ids: columns are read by the names that `schema` gives. */
+  byName?: boolean;
+  /** SQL of the values of columns that the files lack, by field id: those of their partition. */
+  constants?: ReadonlyMap<number, string>;
+  /** Table (quoted) of rows that are deleted: `file`, `pos`. */
+  deletes?: string | undefined;
+}
 
 /** DuckDB's type of an Iceberg type. `fields` names the fields of structs: by default their internal names. */
 export function duckType(type: Type, fieldName: (field: { id: number; name: string }) => string = (field) => internalName(field.name)): string {
@@ -32,11 +41,14 @@ export function duckType(type: Type, fieldName: (field: { id: number; name: stri
   return name;
 }
 
+/** A view needs a column. */
+const NO_COLUMN = 'NULL AS "none"';
+
 /** The SELECT behind a view. Without files it has the columns and no row. */
 export function viewSql(schema: Schema, groups: readonly FileGroup[]): string {
   if (groups.length === 0) {
     const columns = schema.fields.map((field) => `CAST(NULL AS ${duckType(field.type)}) AS ${quote(internalName(field.name))}`);
-    return `SELECT ${columns.join(", ") || "NULL AS \"none\""} WHERE false`;
+    return `SELECT ${columns.join(", ") || NO_COLUMN} WHERE false`;
   }
   return groups.map((group) => groupSql(schema, group)).join(" UNION ALL ");
 }
@@ -47,20 +59,26 @@ function groupSql(schema: Schema, group: FileGroup): string {
   for (const field of schema.fields) {
     const file = group.schema.get(field.id);
     const name = quote(internalName(field.name));
-    if (!file && hasStruct(field.type)) {
-      // Absent from the file: no shape to read it by.
-      columns.push(`CAST(NULL AS ${duckType(field.type)}) AS ${name}`);
+    const type = duckType(field.type);
+    if (!file && (group.byName || hasStruct(field.type) || group.constants?.has(field.id))) {
+      // Absent from the file: the partition's value, or none.
+      columns.push(`CAST(${group.constants?.get(field.id) ?? "NULL"} AS ${type}) AS ${name}`);
       continue;
     }
     const direct = !hasStruct(field.type) || sameNames(field.type, file!);
-    const read = direct ? duckType(field.type) : fileType(field.type, file!);
-    entries.push(`${field.id}: {name: ${literal(internalName(field.name))}, type: ${literal(read)}, default_value: NULL}`);
-    columns.push(direct ? name : `CAST(${reshape(field.type, file!, name)} AS ${duckType(field.type)}) AS ${name}`);
+    if (group.byName) {
+      const value = quote(file!.name);
+      columns.push(`CAST(${direct ? value : reshape(field.type, file!, value)} AS ${type}) AS ${name}`);
+      continue;
+    }
+    entries.push(`${field.id}: {name: ${literal(internalName(field.name))}, type: ${literal(direct ? type : fileType(field.type, file!))}, default_value: NULL}`);
+    columns.push(direct ? name : `CAST(${reshape(field.type, file!, name)} AS ${type}) AS ${name}`);
   }
   const paths = group.paths.map(literal).join(", ");
   // A file of which no column is wanted still has rows.
-  if (entries.length === 0) return `SELECT ${columns.join(", ")} FROM read_parquet([${paths}])`;
-  return `SELECT ${columns.join(", ")} FROM read_parquet([${paths}], schema = MAP {${entries.join(", ")}})`;
+  const options = entries.length > 0 ? `schema = MAP {${entries.join(", ")}}` : "hive_partitioning = false";
+  const rows = `SELECT ${columns.join(", ") || NO_COLUMN} FROM read_parquet([${paths}], ${options}) AS d`;
+  return group.deletes ? `${rows} ANTI JOIN ${group.deletes} AS x ON x.file = d.filename AND x.pos = d.file_row_number` : rows;
 }
 
 /** Whether a type holds a struct anywhere: read_parquet finds top-level columns by id, but fields of structs by name. */

@@ -177,11 +177,7 @@ describe("Spark 3.5 with Iceberg", function () {
       await agree("SELECT S, count(*), sum(id) FROM local.db.cow GROUP BY S");
     });
 
-    it("a table with delete files, or of format version 3, is refused by name, never read wrong", async () => {
-      await spark.sql("CREATE TABLE local.db.mor (id bigint) USING iceberg TBLPROPERTIES ('write.delete.mode'='merge-on-read')");
-      await spark.sql("INSERT INTO local.db.mor SELECT /*+ COALESCE(1) */ id FROM range(100)");
-      await spark.sql("DELETE FROM local.db.mor WHERE id = 5");
-      await assert.rejects(query("SELECT count(*) FROM db.mor"), { code: "TABLE_UNSUPPORTED", message: /local\.db\.mor has position delete files/ });
+    it("a table of format version 3 is refused by name, never read wrong", async () => {
       await spark.sql("CREATE TABLE local.db.v3 (id bigint) USING iceberg TBLPROPERTIES ('format-version'='3')");
       await assert.rejects(query("SELECT count(*) FROM db.v3"), { code: "TABLE_UNSUPPORTED", message: /version 3/ });
     });

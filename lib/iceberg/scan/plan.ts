@@ -7,8 +7,9 @@ import type { FileIO } from "../io/types";
 import { readManifest, readManifestList } from "../manifests";
 import { partitionTypes } from "../partition-type";
 import { fieldById } from "../schema";
-import type { DataFile, ManifestEntry, ManifestFile, PartitionSpec, PartitionValue, PrimitiveType, Schema, Snapshot, TableMetadata } from "../types";
+import { DELETED, type DataFile, type ManifestEntry, type ManifestFile, type PartitionSpec, type PartitionValue, type PrimitiveType, type Schema, type Snapshot, type TableMetadata } from "../types";
 import { bytesToBigint, deserializeValue } from "../values";
+import { DeleteIndex } from "./deletes";
 import { type ColumnRange, mightMatch } from "./evaluate";
 import { bindPredicate, type BoundPredicate, type Literal, type Predicate } from "./predicate";
 import { metricsRange, type PartitionBounds, projectPartition } from "./projection";
@@ -25,12 +26,16 @@ export interface ScanRequest {
   predicate?: Predicate;
   /** Keeps decoded manifests between scans (they never change). */
   cache?: ManifestCache;
+  /** The reader leaves out the rows that position delete files name (`deletes` of the plan). Without it such a table is refused. */
+  appliesDeletes?: boolean;
 }
 
 /** What a scan has to read. */
 export interface ScanPlan {
   files: DataFile[];
-  /** Rows and bytes of those files. */
+  /** Position delete files by the path of the data file that they may hold rows of. */
+  deletes: Map<string, DataFile[]>;
+  /** Rows of those data files, deleted ones included; bytes of the data files. */
   rows: number;
   bytes: number;
   filesScanned: number;
@@ -81,11 +86,11 @@ export class ManifestCache {
 /**
  * Plans a scan.
  *
- * @throws TicklakeError TABLE_UNSUPPORTED for delete files and file formats that cannot be read (a table is never read wrong),
+ * @throws TicklakeError TABLE_UNSUPPORTED for delete files, file formats and encrypted files that cannot be read (a table is never read wrong),
  *   TABLE_CORRUPT for damaged manifests, SQL_INVALID for a predicate that does not fit the schema
  */
 export async function planScan(request: ScanRequest): Promise<ScanPlan> {
-  const plan: ScanPlan = { files: [], rows: 0, bytes: 0, filesScanned: 0, filesSkipped: 0, manifestsScanned: 0, manifestsSkipped: 0 };
+  const plan: ScanPlan = { files: [], deletes: new Map(), rows: 0, bytes: 0, filesScanned: 0, filesSkipped: 0, manifestsScanned: 0, manifestsSkipped: 0 };
   const predicate = bindPredicate(request.schema, request.predicate ?? { op: "true" });
   const { snapshot, io, cache = new ManifestCache() } = request;
   if (!snapshot) return plan;
@@ -93,6 +98,8 @@ export async function planScan(request: ScanRequest): Promise<ScanPlan> {
   const manifests = await cache.list(location, () => readManifestList(io, snapshot));
   const specs = new Map(request.metadata["partition-specs"].map((spec) => [spec["spec-id"], new SpecRanges(spec, request.metadata.schemas)]));
 
+  const deletes = new DeleteIndex();
+  const numbers = new Map<DataFile, number>();
   for (const manifest of manifests) {
     if ((manifest.addedFiles ?? 1) + (manifest.existingFiles ?? 1) === 0) continue;
     const spec = specs.get(manifest.specId);
@@ -105,21 +112,44 @@ export async function planScan(request: ScanRequest): Promise<ScanPlan> {
     }
     plan.manifestsScanned++;
     const entries = await cache.manifest(manifest.path, () => readManifest(io, manifest, request.metadata));
-    for (const entry of entries) addFile(plan, entry, spec, predicate, request);
+    for (const entry of entries) {
+      if (entry.status === DELETED) continue;
+      if (entry.file.content === 0) {
+        numbers.set(entry.file, entry.sequenceNumber ?? 0);
+        addFile(plan, entry.file, spec, predicate, request);
+      } else if (request.appliesDeletes) deletes.add(entry);
+      else throw hasDeletes(request.name, entry.file);
+    }
   }
+  if (request.appliesDeletes) for (const file of plan.files) applyDeletes(plan, file, numbers.get(file)!, deletes, request.name);
   return plan;
 }
 
-function addFile(plan: ScanPlan, entry: ManifestEntry, spec: SpecRanges, predicate: BoundPredicate, request: ScanRequest): void {
-  if (entry.status === 2) return;
-  const file = entry.file;
-  if (file.content !== 0) {
-    const kind = file.content === 1 ? "position" : "equality";
-    throw new TicklakeError("TABLE_UNSUPPORTED", `Table ${request.name} has ${kind} delete files (${file.filePath}), which cannot be read yet: its rows would come out wrong. Compact it with the engine that deleted rows (Spark: CALL system.rewrite_data_files with delete-file-threshold 1), or write it copy-on-write.`);
-  }
+/** Finds the delete files of a data file. One that cannot be applied is an error only where it matters: old ones stay listed after a compaction. */
+function applyDeletes(plan: ScanPlan, file: DataFile, sequenceNumber: number, deletes: DeleteIndex, table: string): void {
+  const equality = deletes.equalityOf(file, sequenceNumber);
+  if (equality) throw hasDeletes(table, equality);
+  const found = deletes.positions(file, sequenceNumber);
+  for (const each of found) checkReadable(each, table, "delete");
+  if (found.length > 0) plan.deletes.set(file.filePath, found);
+}
+
+function hasDeletes(table: string, file: DataFile): TicklakeError {
+  const kind = file.content === 1 ? "position" : "equality";
+  return new TicklakeError("TABLE_UNSUPPORTED", `Table ${table} has ${kind} delete files (${file.filePath}), which cannot be read here: its rows would come out wrong. Compact it with the engine that deleted rows (Spark: CALL system.rewrite_data_files with delete-file-threshold 1), or write it copy-on-write.`);
+}
+
+function checkReadable(file: DataFile, table: string, kind: string): void {
   if (file.fileFormat.toUpperCase() !== "PARQUET") {
-    throw new TicklakeError("TABLE_UNSUPPORTED", `Table ${request.name} has data files in ${file.fileFormat} (${file.filePath}); only Parquet can be read. Rewrite it with write.format.default=parquet.`);
+    throw new TicklakeError("TABLE_UNSUPPORTED", `Table ${table} has ${kind} files in ${file.fileFormat} (${file.filePath}); only Parquet can be read. Rewrite it with write.format.default=parquet.`);
   }
+  if (file.keyMetadata && file.keyMetadata.length > 0) {
+    throw new TicklakeError("TABLE_UNSUPPORTED", `Table ${table} has encrypted ${kind} files (${file.filePath}), which cannot be read here. Query it with the engine that encrypted it, or rewrite it without encryption.`);
+  }
+}
+
+function addFile(plan: ScanPlan, file: DataFile, spec: SpecRanges, predicate: BoundPredicate, request: ScanRequest): void {
+  checkReadable(file, request.name, "data");
   const might = file.recordCount > 0 && mightMatch(predicate, (field) => {
     const metrics = metricsRange(file, field, columnType(request.schema, field));
     const ranges = spec.ofFile(file, field);
