@@ -44,6 +44,8 @@ export interface ManifestContext {
   readonly metadata: TableMetadata;
   readonly schema: Schema;
   readonly spec: PartitionSpec;
+  /** 0 data files (unless said otherwise), 1 delete files. */
+  readonly content?: 0 | 1;
 }
 
 /**
@@ -53,20 +55,21 @@ export interface ManifestContext {
  */
 export async function writeManifest(io: FileIO, path: string, entries: readonly ManifestEntry[], context: ManifestContext, snapshotId: bigint): Promise<ManifestFile> {
   const types = knownTypes(context);
-  const bytes = await writerFor(context.schema, context.spec, types).encode(entries);
+  const content = context.content ?? 0;
+  const bytes = await writerFor(context.schema, context.spec, types, content).encode(entries);
   await io.write(path, bytes);
-  return { path, length: bytes.length, specId: context.spec["spec-id"], content: 0, addedSnapshotId: snapshotId, ...counts(entries), partitions: summarize(entries, types) };
+  return { path, length: bytes.length, specId: context.spec["spec-id"], content, addedSnapshotId: snapshotId, ...counts(entries), partitions: summarize(entries, types) };
 }
 
 /** Building an encoder costs more than writing a manifest with it, and a table's schema object lives from commit to commit. */
 const writers = new WeakMap<Schema, Map<string, ManifestWriter>>();
 
-function writerFor(schema: Schema, spec: PartitionSpec, types: readonly PrimitiveType[]): ManifestWriter {
+function writerFor(schema: Schema, spec: PartitionSpec, types: readonly PrimitiveType[], content: 0 | 1): ManifestWriter {
   let bySpec = writers.get(schema);
   if (!bySpec) writers.set(schema, (bySpec = new Map()));
-  const key = JSON.stringify([spec, types]);
+  const key = JSON.stringify([spec, types, content]);
   let writer = bySpec.get(key);
-  if (!writer) bySpec.set(key, (writer = new ManifestWriter(schema, spec, types)));
+  if (!writer) bySpec.set(key, (writer = new ManifestWriter(schema, spec, types, content)));
   return writer;
 }
 

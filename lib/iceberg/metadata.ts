@@ -14,6 +14,7 @@ export const PROPERTY = {
   mergeMinCount: "commit.manifest.min-count-to-merge",
   mergeTargetBytes: "commit.manifest.target-size-bytes",
   dataPath: "write.data.path",
+  targetFileBytes: "write.target-file-size-bytes",
 } as const;
 
 /**

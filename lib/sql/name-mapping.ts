@@ -13,7 +13,7 @@ export interface FieldMapping { id: number | undefined; names: readonly string[]
 const parsed = new Map<string, readonly FieldMapping[]>();
 
 /** The table's mapping; undefined without one. @throws TicklakeError TABLE_CORRUPT */
-export function nameMapping(metadata: TableMetadata, table: string): readonly FieldMapping[] | undefined {
+export function nameMapping(metadata: Pick<TableMetadata, "properties">, table: string): readonly FieldMapping[] | undefined {
   const text = metadata.properties["schema.name-mapping.default"];
   if (text === undefined) return undefined;
   let mapping = parsed.get(text);

@@ -17,18 +17,24 @@ import type { Needed } from "./needed";
 import { literal, quote } from "./names";
 import { type FileGroup, viewSql } from "./views";
 
-/** A planned scan of one place of a query. */
-export interface Scan {
-  io: FileIO;
-  metadata: TableMetadata;
+/** A planned scan whose files are all on this machine. */
+export interface LocalScan {
+  metadata: Pick<TableMetadata, "table-uuid" | "partition-specs" | "properties">;
   /** For messages. */
   name: string;
   schema: Schema;
-  plan: ScanPlan;
+  plan: Pick<ScanPlan, "files" | "deletes" | "rows">;
   needed: Needed;
-  lease: CopyLease;
   /** Names the temporary table of the scan's deletes. */
   label: string;
+  /** Paths of the plan's files by their locations. */
+  paths: ReadonlyMap<string, string>;
+}
+
+/** A planned scan of one place of a query. */
+export interface Scan extends Omit<LocalScan, "paths"> {
+  io: FileIO;
+  lease: CopyLease;
 }
 
 /** Whether a location is a path of this machine, which the engine can read by itself. */
@@ -41,7 +47,7 @@ export class ScanViews {
   private readonly footers = new FooterCache();
 
   /** The SELECT of the view. */
-  async sql(connection: DuckDBConnection, scan: Scan): Promise<string> {
+  async sql(connection: DuckDBConnection, scan: Scan | LocalScan): Promise<string> {
     const { schema, plan, needed } = scan;
     const wanted = needed === "all" ? schema : { ...schema, fields: schema.fields.filter((field) => needed.has(field.name)) };
     // Rows alone can be counted without opening a file: manifests say how many a file has.
@@ -54,7 +60,9 @@ export class ScanViews {
   }
 
   /** Local paths of files; those on storage with their footers only. */
-  private async present({ io, metadata, lease }: Scan, files: readonly DataFile[], whole = false): Promise<string[]> {
+  private async present(scan: Scan | LocalScan, files: readonly DataFile[], whole = false): Promise<string[]> {
+    if ("paths" in scan) return files.map((file) => scan.paths.get(file.filePath)!);
+    const { io, metadata, lease } = scan;
     const stored = files.filter((file) => !isLocal(file.filePath)).map((file) => ({ io, location: file.filePath, size: file.fileSizeInBytes }));
     const copies = whole ? await lease.whole(stored, metadata["table-uuid"]) : await lease.footers(stored, metadata["table-uuid"]);
     let next = 0;
@@ -62,7 +70,9 @@ export class ScanViews {
   }
 
   /** Fetches the columns that are wanted. */
-  private async columns(connection: DuckDBConnection, { lease }: Scan, paths: readonly string[], shapes: readonly FileShape[], wanted: Schema): Promise<void> {
+  private async columns(connection: DuckDBConnection, scan: Scan | LocalScan, paths: readonly string[], shapes: readonly FileShape[], wanted: Schema): Promise<void> {
+    if ("paths" in scan) return;
+    const { lease } = scan;
     const stored = paths.flatMap((path, index) => (lease.isCopy(path) ? [{ path, shape: shapes[index]! }] : []));
     if (stored.length === 0 || wanted.fields.length === 0) return;
     const names = new Map<FileShape, Set<string>>();
@@ -71,7 +81,7 @@ export class ScanViews {
   }
 
   /** Makes the table of deleted rows; undefined without any. */
-  private async deletes(connection: DuckDBConnection, scan: Scan, paths: readonly string[]): Promise<string | undefined> {
+  private async deletes(connection: DuckDBConnection, scan: Scan | LocalScan, paths: readonly string[]): Promise<string | undefined> {
     const { plan } = scan;
     if (plan.deletes.size === 0) return undefined;
     const files = [...new Set([...plan.deletes.values()].flat())];
@@ -92,7 +102,7 @@ export class ScanViews {
 }
 
 /** Files that one read serves: of one shape, with the same values for columns that they lack, with or without deleted rows. */
-function groups({ metadata, plan }: Scan, paths: readonly string[], shapes: readonly FileShape[], wanted: Schema, deletes: string | undefined): FileGroup[] {
+function groups({ metadata, plan }: Scan | LocalScan, paths: readonly string[], shapes: readonly FileShape[], wanted: Schema, deletes: string | undefined): FileGroup[] {
   const found = new Map<FileShape, Map<string, FileGroup & { paths: string[] }>>();
   const specs = new Map(metadata["partition-specs"].map((spec) => [spec["spec-id"], spec]));
   plan.files.forEach((file, index) => {

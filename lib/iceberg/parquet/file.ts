@@ -23,27 +23,56 @@ export type FileMetrics = Pick<DataFile, "recordCount" | "fileSizeInBytes" | "co
 
 interface RowGroup { readonly rows: number; readonly offset: number; readonly chunks: ChunkMetadata[] }
 
+/** One file, row group by row group: only what is encoded is kept, and the columns of a group may be used again when it is added. */
+export class FileEncoder {
+  readonly #leaves: readonly LeafColumn[];
+  readonly #file: Output;
+  readonly #buffers = new PageBuffers();
+  readonly #groups: RowGroup[] = [];
+  #rows = 0;
+
+  /** @param capacity bytes to begin with */
+  constructor(private readonly schema: Schema, private readonly codec: Codec, capacity = 65_536) {
+    this.#leaves = leafColumns(schema);
+    this.#file = new Output(capacity);
+    this.#file.write(MAGIC);
+  }
+
+  get rows(): number { return this.#rows; }
+
+  /** Bytes so far. */
+  get length(): number { return this.#file.length; }
+
+  /** Columns in the order of `leafColumns(schema)`. */
+  addGroup(columns: readonly ColumnData[], rows: number): void {
+    const offset = this.#file.length;
+    const chunks = this.#leaves.map((leaf, i) => writeChunk(this.#file, leaf, columns[i]!, this.codec, this.#buffers));
+    this.#groups.push({ rows, offset, chunks });
+    this.#rows += rows;
+  }
+
+  /** Writes the footer. Nothing can be added afterwards. */
+  finish(): FileMetrics & { bytes: Uint8Array } {
+    const file = this.#file, footer = file.length;
+    writeFooter(new CompactWriter(file), this.schema, this.#leaves, this.#groups, this.#rows, this.codec);
+    file.uint32(file.length - footer);
+    file.write(MAGIC);
+    return { bytes: file.bytes.length > file.length * 1.5 ? file.view().slice() : file.view(), ...metrics(this.#leaves, this.#groups), recordCount: this.#rows, fileSizeInBytes: file.length };
+  }
+}
+
 /** Encodes rows (columns in the order of `leafColumns(schema)`) as one file. */
 export function encodeFile(schema: Schema, columns: readonly ColumnData[], rows: number, codec: Codec, rowGroupRows = ROW_GROUP_ROWS): FileMetrics & { bytes: Uint8Array } {
   const leaves = leafColumns(schema);
   const memory = columns.reduce((sum, c) => sum + c.values.data.byteLength, 0);
-  const file = new Output(Math.max(65_536, memory >>> 2));
-  const buffers = new PageBuffers();
-  file.write(MAGIC);
-  const groups: RowGroup[] = [];
+  const file = new FileEncoder(schema, codec, Math.max(65_536, memory >>> 2));
   const size = Math.max(1, Math.min(rowGroupRows, Math.floor(rows / Math.ceil(memory / ROW_GROUP_BYTES || 1)) || 1));
   const indexes = rows > size ? columns.map((column, i) => rowIndex(column, leaves[i]!, rows)) : [];
   for (let from = 0; from < rows; from += size) {
     const to = Math.min(rows, from + size);
-    const offset = file.length;
-    const chunks = leaves.map((leaf, i) => writeChunk(file, leaf, rows > size ? sliceColumn(columns[i]!, indexes[i]!, [from, to]) : columns[i]!, codec, buffers));
-    groups.push({ rows: to - from, offset, chunks });
+    file.addGroup(rows > size ? columns.map((column, i) => sliceColumn(column, indexes[i]!, [from, to])) : columns, to - from);
   }
-  const footer = file.length;
-  writeFooter(new CompactWriter(file), schema, leaves, groups, rows, codec);
-  file.uint32(file.length - footer);
-  file.write(MAGIC);
-  return { bytes: file.bytes.length > file.length * 1.5 ? file.view().slice() : file.view(), ...metrics(leaves, groups), recordCount: rows, fileSizeInBytes: file.length };
+  return file.finish();
 }
 
 function writeFooter(w: CompactWriter, schema: Schema, leaves: readonly LeafColumn[], groups: readonly RowGroup[], rows: number, codec: Codec): void {

@@ -1,6 +1,8 @@
 /** Parquet encoding off the main thread. */
-import { Worker } from "node:worker_threads";
-import { ERROR_KINDS, TicklakeError, type ErrorCode } from "../../errors";
+import { join } from "node:path";
+import type { Worker } from "node:worker_threads";
+import { TicklakeError } from "../../errors";
+import { receivedError, startThread } from "../../threads";
 import type { EncodedFile, EncodeJob } from "./encode";
 import type { JobMessage, ReplyMessage } from "./worker";
 
@@ -32,7 +34,7 @@ export class EncoderPool {
 
   constructor(options: EncoderPoolOptions = {}) {
     this.limit = Math.max(1, options.workers ?? 1);
-    this.start = options.startWorker ?? startWorker;
+    this.start = options.startWorker ?? (() => startThread(join(__dirname, "worker"), "ticklake-parquet"));
   }
 
   /**
@@ -103,7 +105,7 @@ export class EncoderPool {
     thread.current = undefined;
     thread.worker.unref();
     if ("files" in reply) current.resolve(reply.files);
-    else current.reject(revive(reply.error));
+    else current.reject(receivedError(reply.error));
     this.assign();
   }
 
@@ -117,17 +119,3 @@ export class EncoderPool {
 }
 
 const stopped = (): TicklakeError => new TicklakeError("STOPPED", "The Parquet encoder was stopped.");
-
-function revive({ code, message, stack }: { code: string; message: string; stack: string | undefined }): TicklakeError {
-  const error = new TicklakeError(code in ERROR_KINDS ? (code as ErrorCode) : "INTERNAL", message);
-  if (stack) error.stack = stack;
-  return error;
-}
-
-/** worker.js beside this file; where this file runs as TypeScript (tests), worker.ts through the same loader. */
-function startWorker(): Worker {
-  const options = { name: "ticklake-parquet" };
-  if (__filename.endsWith(".js")) return new Worker(require.resolve("./worker"), options);
-  const [loader, file] = [require.resolve("tsx/cjs"), require.resolve("./worker")];
-  return new Worker(`require(${JSON.stringify(loader)}); require(${JSON.stringify(file)});`, { ...options, eval: true });
-}

@@ -10,6 +10,8 @@ import { compareScalars } from "./predicate";
 export const DELETE_FILE_PATH_ID = 2147483546, DELETE_POS_ID = 2147483545;
 
 interface Delete { file: DataFile; sequenceNumber: number }
+/** What has to be known of a data file. */
+type Target = Pick<DataFile, "filePath" | "specId" | "partition">;
 
 /** The live delete files of a snapshot, found by the data files that they may hold rows of. */
 export class DeleteIndex {
@@ -35,7 +37,7 @@ export class DeleteIndex {
   }
 
   /** Position delete files with rows of a data file of this data sequence number, as far as the manifests can tell. */
-  positions(file: DataFile, sequenceNumber: number): DataFile[] {
+  positions(file: Target, sequenceNumber: number): DataFile[] {
     const own = this.byPath.get(file.filePath) ?? [];
     const shared = (this.byPartition.get(partitionKey(file)) ?? []).filter((found) => mayName(found.file, file.filePath));
     // In the commit that adds a row its delete has the same number; a file that was added later has rows of its own.
@@ -43,14 +45,14 @@ export class DeleteIndex {
   }
 
   /** An equality delete file that may hold a row of a data file: of its partition or of no partition, and younger. */
-  equalityOf(file: DataFile, sequenceNumber: number): DataFile | undefined {
+  equalityOf(file: Target, sequenceNumber: number): DataFile | undefined {
     const key = partitionKey(file);
     return this.equality.find((found) => found.sequenceNumber > sequenceNumber && (found.file.partition.length === 0 || partitionKey(found.file) === key))?.file;
   }
 }
 
 /** The one data file that a delete file names, if it says so itself or its bounds leave no other. */
-function onlyFile(file: DataFile): string | undefined {
+export function onlyFile(file: DataFile): string | undefined {
   if (file.referencedDataFile !== undefined) return file.referencedDataFile;
   const [lower, upper] = [file.lowerBounds.get(DELETE_FILE_PATH_ID), file.upperBounds.get(DELETE_FILE_PATH_ID)];
   // A truncated upper bound is incremented: equal bounds are whole paths.
@@ -63,7 +65,8 @@ function mayName(file: DataFile, path: string): boolean {
   return !(lower && compareScalars(lower, bytes) > 0) && !(upper && compareScalars(upper, bytes) < 0);
 }
 
-function partitionKey(file: DataFile): string {
+/** Equal for files of one partition of one spec. */
+export function partitionKey(file: Pick<DataFile, "specId" | "partition">): string {
   return `${file.specId}:${file.partition.map(valueKey).join("|")}`;
 }
 

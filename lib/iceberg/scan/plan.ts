@@ -165,6 +165,21 @@ function addFile(plan: ScanPlan, file: DataFile, spec: SpecRanges, predicate: Bo
   plan.bytes += file.fileSizeInBytes;
 }
 
+/**
+ * A test of single files: whether one may hold a row that matches.
+ *
+ * @throws TicklakeError SQL_INVALID for a predicate that does not fit the schema
+ */
+export function mayMatch(metadata: TableMetadata, schema: Schema, predicate: Predicate): (file: DataFile) => boolean {
+  const bound = bindPredicate(schema, predicate);
+  const specs = new Map(metadata["partition-specs"].map((spec) => [spec["spec-id"], new SpecRanges(spec, metadata.schemas)]));
+  return (file) => mightMatch(bound, (field) => {
+    const metrics = metricsRange(file, field, columnType(schema, field));
+    const ranges = specs.get(file.specId)?.ofFile(file, field) ?? [];
+    return metrics ? [...ranges, metrics] : ranges;
+  });
+}
+
 function columnType(schema: Schema, field: number): PrimitiveType {
   return fieldById(schema, field)!.field.type as PrimitiveType;
 }
