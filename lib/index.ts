@@ -36,9 +36,11 @@ export type { Codec, DataFile, PartitionSpec, Schema, Snapshot, TableIdentifier,
 export { inferSchema, parseSchema, TRADES_PARTITION_BY, TRADES_READABLE_SCHEMA, TRADES_SCHEMA } from "./iceberg/schema";
 export { parsePartitionBy } from "./iceberg/transforms";
 export type { Catalog, CreateTable, Table, TableState } from "./iceberg/catalog/types";
-export { openCatalog, type CatalogSettings } from "./iceberg/catalog/open";
+export { openCatalog, type CatalogCredentials, type CatalogSettings, type OpenCatalogOptions } from "./iceberg/catalog/open";
 export { parseIdentifier } from "./iceberg/catalog/identifier";
 export { loadTableFromMetadata } from "./iceberg/catalog/static";
+export type { FileIO } from "./iceberg/io/types";
+export { openFileIO, type FileIOProperties } from "./iceberg/io/open";
 export { LocalFileIO } from "./iceberg/io/local";
 export { ColumnAccumulator } from "./iceberg/columns";
 export { encodeBatch, EncoderPool } from "./iceberg/parquet";

@@ -8,9 +8,9 @@
   var isBlank = function (v) { return v === undefined || v === null || v === ""; };
   var DURATION = /^\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)?\s*$/i;
 
-  /** A property of a node: what its open dialog says now, else what is saved. */
+  /** A property of a node or config node: what its open dialog says now, else what is saved. */
   var current = function (node, name) {
-    var field = $("#node-input-" + name);
+    var field = $("#node-input-" + name + ", #node-config-input-" + name);
     var editing = window.RED && RED.editor && RED.editor.getEditStack ? RED.editor.getEditStack().slice(-1)[0] : undefined;
     return field.length && editing && editing.id === node.id ? field.val() : node[name];
   };

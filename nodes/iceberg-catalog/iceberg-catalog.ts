@@ -1,20 +1,24 @@
 import type { NodeAPI } from "node-red";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { parseIdentifier } from "../../lib/iceberg/catalog/identifier";
-import { type CatalogSettings, listAllTables, openCatalog } from "../../lib/iceberg/catalog/open";
+import { listAllTables, openCatalog } from "../../lib/iceberg/catalog/open";
+import { secretProperties, type CatalogCredentials, type CatalogSettings } from "../../lib/iceberg/catalog/settings";
 import { testCatalog } from "../../lib/iceberg/catalog/test-connection";
 import { currentSchema, defaultSpec } from "../../lib/iceberg/metadata";
 import { typeText } from "../../lib/iceberg/schema";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode } from "../shared/define";
 import { announce, catalogOf, type CatalogNode } from "./catalogs";
+import { type CatalogDialog, CREDENTIALS, credentialsOf, variableIn } from "./dialog";
 
 export = (RED: NodeAPI): void => {
   const userDir = (): string => RED.settings.userDir ?? process.cwd();
 
   defineNode<CatalogNode>(RED, "iceberg-catalog", (node, config) => {
     try {
-      node.catalog = openCatalog(config as CatalogSettings, userDir(), (message) => node.warn(message));
+      node.catalog = openCatalog(config as CatalogSettings, userDir(), { credentials: (node.credentials ?? {}) as CatalogCredentials, onWarning: (message) => node.warn(message) });
+      const secrets = secretProperties(config["properties"]);
+      if (secrets.length > 0) node.warn(`${secrets.join(", ")} in the catalog's properties can be read by whoever reads the flow. Enter them in the fields for credentials.`);
     } catch (caught) {
       // Told by every node that uses it, and once here.
       node.invalid = asTicklakeError(caught, "CATALOG_INVALID");
@@ -23,13 +27,14 @@ export = (RED: NodeAPI): void => {
     }
     const forget = announce(node.id, node.catalog);
     node.on("close", (done: () => void) => { forget(); done(); });
-  });
+  }, { credentials: CREDENTIALS });
 
-  adminEndpoint(RED, "post", "iceberg-catalog/test", "iceberg-catalog.read", ({ body }) => {
+  adminEndpoint(RED, "post", "iceberg-catalog/test", "iceberg-catalog.write", ({ body }) => {
+    const dialog = body as CatalogDialog;
     // Who may only look must not learn from an answer what a variable holds.
-    const later = Object.values(body as CatalogSettings).find((value) => typeof value === "string" && /^\$\{\S+\}$/.test(value));
-    if (later !== undefined) return Promise.resolve({ ok: true, message: `${String(later)} is filled in at the deploy; the nodes that use the catalog then say whether it can be used.` });
-    return testCatalog(() => openCatalog(body as CatalogSettings, userDir()));
+    const later = variableIn(dialog);
+    if (later !== undefined) return Promise.resolve({ ok: true, message: `${later} is filled in at the deploy; the nodes that use the catalog then say whether it can be used.` });
+    return testCatalog(() => openCatalog(dialog, userDir(), { credentials: credentialsOf(RED, dialog), impatient: true }));
   });
   adminEndpoint(RED, "get", "iceberg-catalog/:id/tables", "iceberg-catalog.read", async ({ params }) => ({ tables: await listAllTables(deployedCatalog(RED, params["id"])) }));
   adminEndpoint(RED, "get", "iceberg-catalog/:id/columns", "iceberg-catalog.read", async ({ params, query }) => {

@@ -91,7 +91,7 @@ describe("node iceberg-query", () => {
     await unload();
     assert.match((await refused(await load({ catalog: "nowhere" }))).message, /missing or disabled/);
     await unload();
-    assert.match((await refused(await load({}, "s3://bucket/prefix"))).message, /object stores are not supported yet/);
+    assert.match((await refused(await load({}, "gs://bucket/prefix"))).message, /neither a folder nor in S3/);
     await unload();
     const rig = await load({ catalog: "cat1" }, folder, [{ id: "cat1", type: "iceberg-catalog", catalogName: "lake", catalogType: "rest", warehouse: "x" }]);
     assert.match((await refused(rig)).message, /Catalogs of type "rest" are not supported yet/);

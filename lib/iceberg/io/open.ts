@@ -2,9 +2,9 @@
  * From properties, named as Iceberg's own engines name them, to the storage behind locations.
  */
 import { LocalFileIO } from "./local";
-import { S3FileIO } from "./s3";
+import { S3FileIO, type S3FileIOOptions } from "./s3";
 import { isS3Location } from "./s3-location";
-import { type S3Credentials, s3Settings } from "./s3-settings";
+import { s3Settings } from "./s3-settings";
 import type { CreateOptions, FileInfo, FileIO, FolderListing, ReplaceOptions } from "./types";
 
 /**
@@ -16,10 +16,8 @@ import type { CreateOptions, FileInfo, FileIO, FolderListing, ReplaceOptions } f
  */
 export type FileIOProperties = Readonly<Record<string, string>>;
 
-export interface OpenFileIOOptions {
-  /** Asked for keys instead of the properties', with the first request and again before they end: keys that a catalog vends. */
-  readonly credentials?: () => Promise<S3Credentials>;
-}
+/** `credentials`: asked for keys instead of the properties', with the first request and again before they end: keys that a catalog vends. */
+export type OpenFileIOOptions = S3FileIOOptions;
 
 /**
  * The storage for every location that the properties can reach: local paths and `file:` addresses, `s3://`, `s3a://`, `s3n://`. Nothing is

@@ -12,6 +12,8 @@ export interface S3Api { readonly client: Sdk.S3Client; readonly sdk: SdkModule 
 export interface S3ClientOptions {
   /** Asked for credentials instead of those of the settings, whenever those it gave are about to end. */
   readonly credentials?: () => Promise<S3Credentials>;
+  /** How often a request is tried at most (6). */
+  readonly attempts?: number;
   readonly pause?: (ms: number) => Promise<void>;
 }
 
@@ -22,6 +24,7 @@ export interface RunOptions {
   readonly onRepeat?: (failure: S3Failure) => void;
 }
 
+/** With the pauses in between about six seconds. */
 const ATTEMPTS = 6;
 
 /** Requests to one store, repeated as far as that can mend them. The SDK itself makes one attempt. */
@@ -53,7 +56,7 @@ export class S3Requests {
           // The SDK has taken the store's time from the answer.
           mended.add("clock");
         } else {
-          if (!failure.repeatable || once || attempt >= ATTEMPTS) throw failure;
+          if (!failure.repeatable || once || attempt >= (this.options.attempts ?? ATTEMPTS)) throw failure;
           onRepeat?.(failure);
           await this.#pause(backoffMs(attempt, { firstMs: 200, maxMs: 5_000 }));
         }
