@@ -4,7 +4,6 @@
  * An append is always re-appliable: data files and their manifest are written once, every attempt writes a new manifest list and new metadata on top of the
  * newest version, with its sequence number, parent and totals.
  */
-import { randomUUID } from "node:crypto";
 import { TicklakeError } from "../errors";
 import type { Table, TableState } from "./catalog/types";
 import { type Attempt, type CommitLimits, type CommitTools, PendingChange, type Proposal } from "./commit-change";
@@ -77,15 +76,12 @@ export class PendingAppend {
     this.#table = table;
     this.#request = request;
     this.#tools = { now: tools.now ?? Date.now, version: tools.version ?? ENGINE["engine-version"] };
-    const files = new AppendFiles(table, request.files, randomUUID());
+    const files = new AppendFiles(table, request.files);
     this.#files = files;
     this.#pending = new PendingChange(table, {
       build: (base, attempt) => this.#build(base, attempt),
-      won: async (_proposal, snapshot) => {
-        files.remember(snapshot!);
-        await files.deleteAllBut(snapshot!["manifest-list"]);
-      },
-      lost: () => files.deleteAll(),
+      won: (_proposal, snapshot) => files.won(snapshot!),
+      lost: () => files.lost(),
     }, tools);
   }
 
@@ -108,7 +104,7 @@ export class PendingAppend {
     const known = this.#checkBase(base);
     const sequenceNumber = metadata["last-sequence-number"] + 1;
     const parent = currentSnapshot(metadata);
-    const list = await this.#files.writeList(base, { snapshotId, sequenceNumber, attempt: attempt.number }, this.#request.at);
+    const list = await this.#files.write(base, { snapshotId, sequenceNumber, attempt: attempt.number }, this.#request.at);
     const { watermarks } = this.#request;
     const marks = watermarks?.length ? mergeWatermarks(known.watermarks, watermarks) : undefined;
     const snapshot: Snapshot = {

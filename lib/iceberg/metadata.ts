@@ -185,6 +185,11 @@ function removeSnapshots(next: TableMetadata, ids: ReadonlySet<bigint>): void {
   next.snapshots = next.snapshots.filter((snapshot) => !ids.has(snapshot["snapshot-id"]));
   next.refs = Object.fromEntries(Object.entries(next.refs).filter(([, ref]) => !ids.has(ref["snapshot-id"])));
   if (next["current-snapshot-id"] !== undefined && ids.has(next["current-snapshot-id"])) throw invalid("the current snapshot cannot be removed");
+  // Statistics go with their snapshots.
+  for (const key of ["statistics", "partition-statistics"] as const) {
+    const files = next[key];
+    if (files?.some((file) => ids.has(file["snapshot-id"]))) next[key] = files.filter((file) => !ids.has(file["snapshot-id"]));
+  }
   // History is only meaningful as far as it is unbroken: entries before a removed snapshot go with it (as Iceberg's Java does).
   const log = next["snapshot-log"];
   const last = log.findLastIndex((entry) => ids.has(entry["snapshot-id"]));

@@ -56,7 +56,12 @@ export interface TableMetadata {
   "snapshot-log": { "timestamp-ms": number; "snapshot-id": bigint }[];
   "metadata-log": { "timestamp-ms": number; "metadata-file": string }[];
   refs: Record<string, SnapshotRef>;
+  /** Files that other engines wrote about snapshots (Puffin, partition statistics). */
+  statistics?: StatisticsFile[];
+  "partition-statistics"?: StatisticsFile[];
 }
+
+export interface StatisticsFile { "snapshot-id": bigint; "statistics-path": string; "file-size-in-bytes"?: number }
 
 /**
  * A partition value as it stands in a manifest: the transform's result. long results are bigint, int results (bucket,

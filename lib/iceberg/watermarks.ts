@@ -135,13 +135,34 @@ export function resetWatermarks(metadata: TableMetadata, matches: (mark: Waterma
 }
 
 /**
- * For the commit that rolls a table back and keeps the offsets: what was read stays read, although its rows go.
+ * For the commit that rolls a table back and keeps the offsets: what was read stays read, although its rows go. Also for one that expires snapshots: afterwards
+ * the property alone tells what held before, whichever snapshots are left.
  *
- * @param target the snapshot that becomes the current one
+ * @param target the snapshot that becomes (or stays) the current one
+ * @param seen what held when the rollback was decided: partitions that got further since then are read again from there
  */
-export function keepWatermarks(metadata: TableMetadata, target: bigint): MetadataUpdate[] {
-  const { watermarks, reversed, reset } = readWatermarks(metadata);
-  return watermarks.length + reversed.length + reset.length === 0 ? [] : [property(metadata, watermarks, target, { reversed, reset })];
+export function keepWatermarks(metadata: TableMetadata, target: bigint, seen: ReadWatermarks = readWatermarks(metadata)): MetadataUpdate[] {
+  const now = readWatermarks(metadata);
+  const reversed = mergeWatermarks(now.reversed, watermarksAhead(now.watermarks, seen.watermarks));
+  return seen.watermarks.length + reversed.length + now.reset.length === 0 ? [] : [property(metadata, seen.watermarks, target, { reversed, reset: now.reset })];
+}
+
+/**
+ * For the commit that rolls a table back and takes the offsets with it: what is read again is written again. The property says so by itself, so that the snapshots
+ * that were taken back may be expired.
+ */
+export function rewindWatermarks(metadata: TableMetadata, target: bigint): MetadataUpdate[] {
+  return keepWatermarks({ ...metadata, "current-snapshot-id": target }, target);
+}
+
+/** For a commit that adds a snapshot with the same rows (rewritten manifests, compaction): the watermarks of its base hold on, and outlive the snapshots that told them. */
+export function carryWatermarks(metadata: TableMetadata, snapshotId: bigint, sequenceNumber: number): { summary: Record<string, string>; updates: MetadataUpdate[] } {
+  const { watermarks, from, reversed, reset } = readWatermarks(metadata);
+  if (from === "none") return { summary: {}, updates: [] };
+  return {
+    summary: { [WATERMARKS]: encodeWatermarks(watermarks) },
+    updates: [{ action: "set-properties", updates: { [WATERMARKS]: encodeWatermarksProperty(watermarks, snapshotId, sequenceNumber, { reversed, reset }) } }],
+  };
 }
 
 function property(metadata: TableMetadata, watermarks: readonly Watermark[], snapshotId: bigint | undefined, more: Besides): MetadataUpdate {

@@ -58,6 +58,23 @@ export function catalogConformance(name: string, under: CatalogUnderTest): void 
       assert.equal((await catalog.loadTable(ID)).state.metadata["table-uuid"], winner.value.state.metadata["table-uuid"]);
     });
 
+    it("drops a table: its name is free, and another table may have it", async () => {
+      const table = await catalog.createTable(ID, { schema: SCHEMA, spec: SPEC });
+      const uuid = table.state.metadata["table-uuid"];
+      await append(table, { files: [dataFile("/d/1")] });
+      await assert.rejects(catalog.dropTable(ID, { uuid: "another" }), { code: "TABLE_REPLACED" });
+      assert.equal(await catalog.tableExists(ID), true);
+      await catalog.dropTable(ID, { uuid });
+      assert.equal(await catalog.tableExists(ID), false);
+      await assert.rejects(catalog.loadTable(ID), { code: "TABLE_NOT_FOUND" });
+      await assert.rejects(table.refresh(), { code: "TABLE_NOT_FOUND" });
+      await assert.rejects(catalog.dropTable(ID), { code: "TABLE_NOT_FOUND" });
+      const next = await catalog.createTable(ID, { schema: SCHEMA, spec: SPEC });
+      assert.notEqual(next.state.metadata["table-uuid"], uuid);
+      await assert.rejects(append(table, { files: [dataFile("/d/2")] }), { code: "TABLE_REPLACED" });
+      await assertSound(next, []);
+    });
+
     it("refuses names that lead elsewhere", async () => {
       for (const bad of ["..", "a/b", "", "a\\b"]) {
         await assert.rejects(async () => catalog.loadTable({ namespace: ["db"], name: bad }), { code: "TABLE_NAME_INVALID" });

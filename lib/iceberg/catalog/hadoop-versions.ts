@@ -111,6 +111,25 @@ export class HadoopVersions {
   }
 
   /**
+   * Deletes all versions, oldest first: with the last of them the table is gone, in one step, and a writer that commits meanwhile finds its base gone. The hint
+   * goes last.
+   */
+  async removeAll(): Promise<void> {
+    for (let at = await this.current(); at; at = await this.current()) {
+      await this.trim(at.version - 1);
+      await this.#remove(at.location);
+    }
+    await this.#remove(this.#hint);
+  }
+
+  /** With Hadoop's checksum of it. */
+  async #remove(location: string): Promise<void> {
+    const slash = location.lastIndexOf("/");
+    await this.io.delete(location);
+    await this.io.delete(`${location.slice(0, slash)}/.${location.slice(slash + 1)}.crc`);
+  }
+
+  /**
    * Deletes versions up to `newestToDelete`, oldest first: while a version exists, all later ones do, and a stalled writer can tell by its base that
    * its slot was trimmed.
    */
@@ -121,11 +140,7 @@ export class HadoopVersions {
       if (!file) break;
       found.push(file);
     }
-    for (const { location } of found.reverse()) {
-      const slash = location.lastIndexOf("/");
-      await this.io.delete(location);
-      await this.io.delete(`${location.slice(0, slash)}/.${location.slice(slash + 1)}.crc`);
-    }
+    for (const { location } of found.reverse()) await this.#remove(location);
   }
 }
 

@@ -3,11 +3,12 @@ import { TicklakeError } from "../../errors";
 import { type FileIO, joinLocation } from "../io/types";
 import { encodeMetadata } from "../metadata-json";
 import { newTableMetadata } from "../metadata";
+import { deleteFiles, ownFiles } from "../table-files";
 import type { TableIdentifier } from "../types";
 import { HadoopTable, type HadoopTableOptions } from "./hadoop-table";
 import { HadoopVersions } from "./hadoop-versions";
 import { checkIdentifier, identifierText } from "./identifier";
-import type { Catalog, CreateTable, Table } from "./types";
+import type { Catalog, CreateTable, DropTable, Table } from "./types";
 
 export interface HadoopCatalogOptions {
   /** First part of full table names, by default `local`. */
@@ -84,6 +85,19 @@ export class HadoopCatalog implements Catalog {
     }
     await versions.writeHint(1).catch((error: unknown) => this.#options.onWarning?.(`${options.fullName}: the version hint could not be written; the next commit writes it.`, error));
     return created;
+  }
+
+  async dropTable(identifier: TableIdentifier, { purge = false, uuid }: DropTable = {}): Promise<void> {
+    const table = await this.loadTable(identifier);
+    const { location, fullName } = table;
+    const found = table.state.metadata["table-uuid"];
+    if (uuid !== undefined && found !== uuid) {
+      throw new TicklakeError("TABLE_REPLACED", `${fullName} is another table now (it was dropped and created anew). Nothing was dropped.`, { details: { expected: uuid, found } });
+    }
+    await new HadoopVersions(this.io, location).removeAll();
+    if (!purge) return;
+    const { failed } = await deleteFiles(this.io, ownFiles(this.io, location));
+    if (failed[0]) throw new TicklakeError("STORAGE_FAILED", `${fullName} is dropped, but ${failed.length} of its files could not be deleted (${failed[0].reason}). Delete what is left in ${location}.`);
   }
 
   async listTables(namespace: readonly string[]): Promise<TableIdentifier[]> {

@@ -45,6 +45,12 @@ export interface CreateTable {
   readonly properties?: Readonly<Record<string, string>>;
 }
 
+export interface DropTable {
+  readonly purge?: boolean;
+  /** The table that is meant. */
+  readonly uuid?: string;
+}
+
 /** Where tables are found by name. */
 export interface Catalog {
   readonly name: string;
@@ -53,6 +59,12 @@ export interface Catalog {
   loadTable(identifier: TableIdentifier): Promise<Table>;
   /** Creates a table. TABLE_EXISTS when there is one already. */
   createTable(identifier: TableIdentifier, table: CreateTable): Promise<Table>;
+  /**
+   * Drops a table: its name is free afterwards. Its data files stay, unless `purge` deletes them; files outside of the table's location always stay.
+   *
+   * @throws TicklakeError TABLE_NOT_FOUND; TABLE_REPLACED when it is not the table with this uuid
+   */
+  dropTable(identifier: TableIdentifier, options?: DropTable): Promise<void>;
   tableExists(identifier: TableIdentifier): Promise<boolean>;
   /** Tables directly in a namespace, sorted. */
   listTables(namespace: readonly string[]): Promise<TableIdentifier[]>;

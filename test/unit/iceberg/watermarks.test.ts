@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { applyUpdates, newTableMetadata } from "../../../lib/iceberg/metadata";
 import type { TableMetadata } from "../../../lib/iceberg/types";
-import { encodeWatermarks, encodeWatermarksProperty, findReversal, keepWatermarks, mergeWatermarks, readWatermarks, resetWatermarks, type Watermark, WATERMARKS } from "../../../lib/iceberg/watermarks";
+import { carryWatermarks, encodeWatermarks, encodeWatermarksProperty, findReversal, keepWatermarks, mergeWatermarks, readWatermarks, resetWatermarks, rewindWatermarks, type Watermark, WATERMARKS } from "../../../lib/iceberg/watermarks";
 import { SCHEMA, SPEC } from "../../support/iceberg";
 
 const mark = (nextOffset: bigint, more: Partial<Watermark> = {}): Watermark => ({
@@ -28,6 +28,27 @@ class History {
       { action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": id },
       ...(watermarks ? [{ action: "set-properties" as const, updates: { [WATERMARKS]: encodeWatermarksProperty(watermarks, id, sequence) } }] : []),
     ], sequence);
+    return this;
+  }
+
+  /** A snapshot with the same rows, as compaction makes it. */
+  replace(id: bigint): this {
+    const sequence = this.metadata["last-sequence-number"] + 1;
+    const { summary, updates } = carryWatermarks(this.metadata, id, sequence);
+    const parent = this.metadata["current-snapshot-id"]!;
+    this.metadata = applyUpdates(this.metadata, [
+      { action: "add-snapshot", snapshot: { "snapshot-id": id, "sequence-number": sequence, "timestamp-ms": sequence, "manifest-list": "", summary, "parent-snapshot-id": parent } },
+      { action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": id },
+      ...updates,
+    ], sequence);
+    return this;
+  }
+
+  /** A rollback that takes the offsets along, as the operation makes it. */
+  rewind(id: bigint): this {
+    const updates = rewindWatermarks(this.metadata, id);
+    this.rollback(id);
+    this.metadata = applyUpdates(this.metadata, updates, 0);
     return this;
   }
 
@@ -204,6 +225,40 @@ describe("watermarks", () => {
     const text = encodeWatermarks(Array.from({ length: 100 }, (_, partition) => mark(1_000_000n, { partition })));
     assert.ok(text.length < 4500, `${text.length} characters`);
     assert.equal(text.split("trades").length, 2);
+  });
+
+  it("hold on through snapshots with the same rows, whatever is expired around them", () => {
+    const history = () => new History().add(1n, [mark(10n)]).replace(2n).add(3n, [mark(20n)]);
+    assert.equal(history().expire(1n).rollback(2n).read().next, 10n);
+    assert.equal(history().expire(1n).read().next, 20n);
+    assert.equal(history().replace(4n).expire(1n, 2n, 3n).read().next, 20n);
+    assert.equal(history().replace(4n).add(5n).expire(1n, 2n, 3n, 4n).read().next, 20n);
+  });
+
+  it("that were reset stay so after a snapshot with the same rows and a rollback to it", () => {
+    const history = new History().add(1n, [mark(10n)]);
+    history.metadata = applyUpdates(history.metadata, resetWatermarks(history.metadata, () => true)!.updates, 0);
+    history.replace(2n).add(3n, [mark(5n)]).rollback(2n);
+    assert.deepEqual(readWatermarks(history.metadata).watermarks, []);
+  });
+
+  it("that a rollback took never come back, although the snapshots that told of it are expired", () => {
+    const history = new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]).rewind(1n);
+    const { watermarks, reversed } = readWatermarks(history.metadata);
+    assert.deepEqual([watermarks.map((one) => one.nextOffset), reversed.map((one) => one.nextOffset)], [[10n], [20n]]);
+    // Another engine appends, and everything else is expired.
+    history.expire(2n).add(3n).expire(1n);
+    assert.equal(history.read().next, 10n);
+  });
+
+  it("kept by a rollback are those that were seen when it was decided: what was written since is read again", () => {
+    const history = new History().add(1n, [mark(10n)]).add(2n, [mark(20n)]);
+    const seen = readWatermarks(history.metadata);
+    history.add(3n, [mark(30n)]);
+    const updates = keepWatermarks(history.metadata, 1n, seen);
+    history.rollback(1n);
+    const { watermarks, reversed } = readWatermarks(applyUpdates(history.metadata, updates, 0));
+    assert.deepEqual([watermarks.map((one) => one.nextOffset), reversed.map((one) => one.nextOffset)], [[20n], [30n]]);
   });
 });
 
