@@ -6,6 +6,7 @@
 //   node scripts/stack.mjs python       fetch one part
 //   node scripts/stack.mjs kafka        fetch Kafka and run a broker until Ctrl-C (--port 9092, --data folder)
 //   node scripts/stack.mjs s3           build the S3 server and run it until Ctrl-C (--port 9000, --data folder)
+//   node scripts/stack.mjs rest         fetch Iceberg's REST catalog and run it until Ctrl-C (--port 8181, --data folder)
 //   node scripts/stack.mjs --fetch kafka   fetch it only
 //   node scripts/stack.mjs --list       say what is there
 import { execFileSync, spawn } from "node:child_process";
@@ -13,6 +14,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, st
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KAFKA_JARS, KAFKA_VERSION, kafkaDir, pom } from "./kafka-server.mjs";
+import { REST_CATALOG, restCatalogDir, restCatalogJar } from "./rest-catalog-server.mjs";
 import { VERSITYGW, versitygw, versitygwDir } from "./s3-server.mjs";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -185,6 +187,14 @@ const PARTS = {
       rmSync(at("go"), { recursive: true, force: true });
     },
   },
+  /** Iceberg's REST catalog. Needs Java 17 or newer to run. */
+  "rest-catalog": {
+    wants: REST_CATALOG,
+    proof: () => restCatalogJar,
+    async fetch() {
+      await copyJars(restCatalogDir, { server: [REST_CATALOG] });
+    },
+  },
   /** Spark's connector, Kafka Connect with Iceberg's sink, librdkafka: what the benchmark of Kafka compares with. */
   bench: {
     onDemand: true,
@@ -307,6 +317,7 @@ export const present = (names = usual()) => names.map((name) => ({ name, ok: isT
 const SERVERS = {
   kafka: { parts: ["java-17", "kafka"], packages: true, module: "./kafka-server.mjs" },
   s3: { parts: ["versitygw"], module: "./s3-server.mjs" },
+  rest: { parts: ["java-17", "rest-catalog"], module: "./rest-catalog-server.mjs" },
 };
 
 /** The value after an option. */
