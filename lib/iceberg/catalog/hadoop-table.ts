@@ -167,16 +167,13 @@ async function loadCurrent(io: FileIO, versions: HadoopVersions, known?: Loaded)
   for (let attempt = 1; ; attempt++) {
     const found = await versions.current(known?.state.version, known?.state.metadataLocation.includes(".gz"));
     if (!found) return undefined;
-    const stat = await io.stat(found.location);
-    if (stat && known?.state.metadataLocation === found.location && known.fileVersion === stat.version) return known;
+    if (known?.state.metadataLocation === found.location && known.fileVersion === found.info.version) return known;
     try {
-      if (stat) {
-        const { metadata, formatVersion } = parseMetadata(await io.read(found.location), found.location);
-        return { state: { metadata, formatVersion, version: found.version, metadataLocation: found.location }, fileVersion: stat.version };
-      }
+      const { metadata, formatVersion } = parseMetadata(await io.read(found.location), found.location);
+      return { state: { metadata, formatVersion, version: found.version, metadataLocation: found.location }, fileVersion: found.info.version };
     } catch (error) {
-      if (!(error instanceof TicklakeError) || error.code !== "FILE_NOT_FOUND" || attempt >= ATTEMPTS) throw error;
+      if (!(error instanceof TicklakeError) || error.code !== "FILE_NOT_FOUND") throw error;
+      if (attempt >= ATTEMPTS) throw new TicklakeError("STORAGE_FAILED", `${found.location} vanished ${attempt} times while it was read. Is the table being deleted?`, { cause: error });
     }
-    if (attempt >= ATTEMPTS) throw new TicklakeError("STORAGE_FAILED", `${found.location} vanished ${attempt} times while it was read. Is the table being deleted?`);
   }
 }

@@ -6,12 +6,13 @@
  * newline breaks them.
  */
 import { TicklakeError } from "../../errors";
-import { type FileIO, joinLocation } from "../io/types";
+import { isS3Location } from "../io/s3-location";
+import { type FileInfo, type FileIO, joinLocation } from "../io/types";
 
 const NAME = /^v(\d+)(\.gz)?\.metadata\.json(\.gz)?$/;
 
 /** A version and the file that holds it. */
-export interface VersionFile { readonly version: number; readonly location: string }
+export interface VersionFile { readonly version: number; readonly location: string; readonly info: FileInfo }
 
 /** The versions of one table. `gzip`: an engine may have written gzipped ones (we never do). */
 export class HadoopVersions {
@@ -30,39 +31,46 @@ export class HadoopVersions {
 
   /**
    * The current version: the greater of hint and `known`, and from there on as far as files follow. Where that names no file (a hint that is
-   * torn, absent or ahead), the listing decides.
+   * torn, absent or ahead), the listing decides. When nothing has changed since `known`, it costs three requests, all at once.
    */
   async current(known = 0, gzip = false): Promise<VersionFile | undefined> {
-    const start = Math.max((await this.hint()) ?? 0, known);
-    let at = start > 0 ? await this.find(start, true) : undefined;
-    at ??= await this.#newestListed();
-    while (at) {
+    const [hint = 0, at, next] = await Promise.all([this.hint(), known > 0 ? this.find(known, true) : undefined, known > 0 ? this.find(known + 1, gzip) : undefined]);
+    if (!at || hint > known) return this.#from(Math.max(hint, known), gzip);
+    return next ? this.#follow(next, gzip) : at;
+  }
+
+  async #from(start: number, gzip: boolean): Promise<VersionFile | undefined> {
+    const [at, next] = start > 0 ? await Promise.all([this.find(start, true), this.find(start + 1, gzip)]) : [];
+    if (at) return next ? this.#follow(next, gzip) : at;
+    const listed = await this.#newestListed();
+    return listed && this.#follow(listed, gzip);
+  }
+
+  async #follow(at: VersionFile, gzip: boolean): Promise<VersionFile> {
+    for (;;) {
       const next = await this.find(at.version + 1, gzip);
-      if (!next) break;
+      if (!next) return at;
       at = next;
     }
-    return at;
   }
 
   async find(version: number, gzip = false): Promise<VersionFile | undefined> {
-    const plain = this.locationOf(version);
-    if (await this.io.exists(plain)) return { version, location: plain };
-    if (!gzip) return undefined;
-    for (const name of [`v${version}.gz.metadata.json`, `v${version}.metadata.json.gz`]) {
+    for (const name of [`v${version}.metadata.json`, ...(gzip ? [`v${version}.gz.metadata.json`, `v${version}.metadata.json.gz`] : [])]) {
       const location = joinLocation(this.#folder, name);
-      if (await this.io.exists(location)) return { version, location };
+      const info = await this.io.stat(location);
+      if (info) return { version, location, info };
     }
     return undefined;
   }
 
   async #newestListed(): Promise<VersionFile | undefined> {
     const { files } = await this.io.listFolder(this.#folder);
-    let newest: VersionFile | undefined;
+    let newest = 0;
     for (const { location } of files) {
       const match = NAME.exec(location.slice(location.lastIndexOf("/") + 1));
-      if (match && Number(match[1]) > (newest?.version ?? 0)) newest = { version: Number(match[1]), location };
+      newest = Math.max(newest, Number(match?.[1] ?? 0));
     }
-    return newest;
+    return newest > 0 ? this.find(newest, true) : undefined;
   }
 
   /** Metadata files of other catalogs in the folder: `00003-<uuid>.metadata.json`. */
@@ -87,27 +95,37 @@ export class HadoopVersions {
    * @returns what the hint says afterwards
    */
   async writeHint(version: number): Promise<number> {
-    const before = await this.hint();
-    // A hint ahead of every version breaks all readers: that one is lowered, unless somebody else mends it first.
-    const broken = before !== undefined && before > version && !(await this.find(before, true)) ? before : undefined;
     let target = version;
+    // A hint ahead of every version breaks all readers: that one is lowered, unless somebody else mends it first.
+    let broken: number | undefined;
     for (;;) {
-      const bytes = Buffer.from(String(target));
+      let seen: number | undefined;
       // Hadoop's checksum of the old hint would make Spark refuse the new one.
-      await this.io.delete(joinLocation(this.#folder, ".version-hint.text.crc"));
-      const written = await this.io.replace(this.#hint, bytes, {
+      await this.#dropChecksum(this.#hint);
+      const written = await this.io.replace(this.#hint, Buffer.from(String(target)), {
         unless: (current) => {
-          const found = parseHint(current);
-          return found !== undefined && found >= target && found !== broken;
+          seen = parseHint(current);
+          return seen !== undefined && seen >= target && seen !== broken;
         },
       });
-      await this.io.delete(joinLocation(this.#folder, ".version-hint.text.crc"));
-      if (!written) return (await this.hint()) ?? target;
+      await this.#dropChecksum(this.#hint);
+      if (!written) {
+        if (seen === undefined || seen === target || broken !== undefined || await this.find(seen, true)) return seen ?? target;
+        broken = seen;
+        continue;
+      }
       // A slower writer may just have overwritten a faster one's hint: whoever writes last looks ahead, so it ends at the newest.
-      const newest = (await this.current(target))?.version ?? target;
+      const newest = (await this.#from(target, false))?.version ?? target;
       if (newest <= target) return target;
       target = newest;
     }
+  }
+
+  /** Checksum files stand beside files on Hadoop's local file systems; in object stores it keeps none. */
+  async #dropChecksum(location: string): Promise<void> {
+    if (isS3Location(location)) return;
+    const slash = location.lastIndexOf("/");
+    await this.io.delete(`${location.slice(0, slash)}/.${location.slice(slash + 1)}.crc`);
   }
 
   /**
@@ -124,9 +142,8 @@ export class HadoopVersions {
 
   /** With Hadoop's checksum of it. */
   async #remove(location: string): Promise<void> {
-    const slash = location.lastIndexOf("/");
     await this.io.delete(location);
-    await this.io.delete(`${location.slice(0, slash)}/.${location.slice(slash + 1)}.crc`);
+    await this.#dropChecksum(location);
   }
 
   /**

@@ -13,10 +13,12 @@ export function isS3Location(location: string): boolean {
 /**
  * Bucket and key of a location. Keys are taken literally: Iceberg does not percent-encode them, so `%20` in a name is three characters.
  *
- * @throws TicklakeError CATALOG_INVALID where no bucket is named
+ * @throws TicklakeError CATALOG_INVALID where no bucket is named, or keys beside it
  */
 export function s3Location(location: string): S3Location {
   const match = ADDRESS.exec(location);
+  // Hadoop once took keys so. Not shown: they are secrets.
+  if (match?.[2]!.includes("@")) throw new TicklakeError("CATALOG_INVALID", "An address in an object store holds no keys (s3://key:secret@bucket). Write s3://bucket/path, and enter the keys as credentials of the catalog.");
   if (!match) throw new TicklakeError("CATALOG_INVALID", `"${location}" names no bucket. An address of an object store has the form s3://bucket/path.`);
   return { bucket: match[2]!, key: match[3] ?? "" };
 }

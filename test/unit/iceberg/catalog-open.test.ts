@@ -21,6 +21,7 @@ describe("the settings of a catalog", () => {
       assert.equal(openCatalog({ warehouse }, "/user").tableLocation({ namespace: ["db"], name: "t" }), `${location}/db/t`);
     }
     for (const warehouse of ["s3://", "s3:///lake"]) assert.throws(() => warehouseLocation({ warehouse }, "/user"), { code: "CATALOG_INVALID", message: /names no bucket/ });
+    assert.throws(() => warehouseLocation({ warehouse: "s3a://key:hush@bucket/x" }, "/user"), (error: { code: string; message: string }) => error.code === "CATALOG_INVALID" && !error.message.includes("hush"));
     assert.throws(() => warehouseLocation({ warehouse: "s3://b/x?y" }, "/user"), { code: "CATALOG_INVALID" });
   });
 
