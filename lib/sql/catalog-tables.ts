@@ -26,7 +26,7 @@ export class CatalogTables {
       const catalog = parts.length >= 3 && parts[0] !== own.name ? (others.find((other) => other.name === parts[0]) ?? own) : own;
       const identifier = identify(parts, catalog, own, others);
       const { state, fullName, io } = await this.load(catalog, identifier);
-      return { name: fullName, io, metadata: state.metadata, ...(catalog.root ? { root: catalog.root } : {}) } satisfies QueryTable;
+      return { name: fullName, io, metadata: state.metadata, metadataLocation: state.metadataLocation, ...(catalog.root ? { root: catalog.root } : {}) } satisfies QueryTable;
     };
   }
 

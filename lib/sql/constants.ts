@@ -10,6 +10,7 @@ import type { Literal } from "../iceberg/scan/predicate";
 import { humanValue } from "../iceberg/transforms";
 import type { PartitionValue, PrimitiveType } from "../iceberg/types";
 import { literal } from "./names";
+import { isoText } from "./results";
 
 const DAY_US = 86_400_000_000n;
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
@@ -42,7 +43,17 @@ export function literalFor(type: PrimitiveType, value: DuckDBValue): Literal | u
 export function sqlLiteral(type: PrimitiveType, value: NonNullable<PartitionValue>): string {
   if (typeof value === "boolean") return String(value);
   if (value instanceof Uint8Array && (type === "binary" || type.startsWith("fixed"))) return `from_hex('${Buffer.from(value).toString("hex")}')`;
-  return literal(humanValue({ kind: "identity" }, type, value));
+  return literal(valueText(type, value));
+}
+
+/** A value as text that the engine casts to its type. */
+export function valueText(type: PrimitiveType, value: NonNullable<PartitionValue>): string {
+  switch (type) {
+    case "timestamp": return isoText(BigInt(value as bigint));
+    case "timestamptz": return `${isoText(BigInt(value as bigint))}+00`;
+    case "time": return isoText(BigInt(value as bigint)).slice("1970-01-01T".length);
+    default: return humanValue({ kind: "identity" }, type, value);
+  }
 }
 
 function wholeColumn(value: DuckDBValue): Literal | undefined {

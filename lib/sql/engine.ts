@@ -17,7 +17,7 @@ import { type CopyLease, type CopyOptions, CopyStore } from "./copies/store";
 import { Database, type DatabaseOptions } from "./database";
 import { isFileGone, type NamedTable, sqlError } from "./errors";
 import { findFilters } from "./filters";
-import { metadataViewSql } from "./metadata-tables";
+import { createMetadataTable } from "./metadata";
 import { neededColumns } from "./needed";
 import { originalName, quote, uniqueNames } from "./names";
 import { plainValue, type ResultColumn, typeName } from "./results";
@@ -134,8 +134,7 @@ export class SqlEngine {
     for (const [index, use] of uses.entries()) {
       const view = quote(viewName(index));
       if (use.metadataTable) {
-        const sql = await metadataViewSql(use.metadataTable, { io: use.table.io, metadata: use.table.metadata, snapshot: use.view.snapshot });
-        await connection.run(`CREATE TEMP VIEW ${view} AS ${sql}`);
+        await createMetadataTable(connection, viewName(index), use.metadataTable, { ...use.table, snapshot: use.view.snapshot, cache: this.manifests }, needed.get(use.ref)!);
         continue;
       }
       const plan = await planScan({

@@ -59,7 +59,7 @@ function plainMap(map: DuckDBMapValue): unknown {
 }
 
 /** ISO 8601 of microseconds since 1970: milliseconds, and the microseconds only where there are any. */
-function isoText(micros: bigint): string {
+export function isoText(micros: bigint): string {
   const ms = micros / 1000n - (micros % 1000n < 0n ? 1n : 0n);
   const rest = Number(micros - ms * 1000n);
   const date = new Date(Number(ms));

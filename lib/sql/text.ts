@@ -3,8 +3,8 @@
  * more than three parts (`local.db.t.snapshots`). Such table references become placeholders before parsing. Pure; no I/O.
  */
 import { TicklakeError } from "../errors";
-import { timestampText } from "./constants";
 import { quote } from "./names";
+import { timeText } from "./times";
 import type { Travel } from "./travel";
 
 /** A table reference behind a placeholder. */
@@ -123,12 +123,12 @@ function readTravel(tokens: readonly Token[], start: number, sql: string): { tra
   if (version && (value?.kind === "string" || (value?.kind === "number" && /^\d+$/.test(text)))) {
     return { travel: { kind: "version", version: value.kind === "number" ? BigInt(text) : text }, next: at + 1 };
   }
-  const micros = value?.kind === "string" ? timestampText(text) : undefined;
-  if (!version && micros !== undefined) return { travel: { kind: "time", ms: Number(micros / 1000n) }, next: at + 1 };
+  const ms = value?.kind === "string" ? timeText(text) : undefined;
+  if (!version && ms !== undefined) return { travel: { kind: "time", ms }, next: at + 1 };
   if (!version && value?.kind === "number" && /^\d+$/.test(text)) return { travel: { kind: "time", ms: Number(text) * 1000 }, next: at + 1 };
   throw new TicklakeError("SQL_INVALID", version
     ? `VERSION AS OF takes a snapshot id or the name of a branch or tag in quotes, not ${text || "nothing"} (in: ${sql.slice(0, 80)}).`
-    : `TIMESTAMP AS OF takes a time in quotes such as '2024-11-01 10:00:00' (UTC), not ${text || "nothing"} (in: ${sql.slice(0, 80)}).`);
+    : `TIMESTAMP AS OF takes a time in quotes such as '2024-11-01 10:00:00' (UTC unless it has a zone: '2024-11-01 10:00:00 Europe/Berlin'), not ${text || "nothing"} (in: ${sql.slice(0, 80)}).`);
 }
 
 function skipSpace(tokens: readonly Token[], at: number): number {

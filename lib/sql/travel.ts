@@ -4,6 +4,7 @@
 import { TicklakeError } from "../errors";
 import { currentSchema, currentSnapshot, snapshotById } from "../iceberg/metadata";
 import type { Schema, Snapshot, TableMetadata } from "../iceberg/types";
+import { timeText } from "./times";
 
 /** A snapshot by its id or the name of a branch or tag, or what was current at a time (Unix ms). */
 export type Travel = { kind: "version"; version: bigint | string } | { kind: "time"; ms: number };
@@ -12,15 +13,25 @@ export type Travel = { kind: "version"; version: bigint | string } | { kind: "ti
 export interface SnapshotView { snapshot: Snapshot | undefined; schema: Schema }
 
 /**
- * The snapshot and its columns: the current ones, or those of then.
+ * The snapshot and its columns: the current ones for the newest snapshot and for a branch, else those of then.
  *
  * @throws TicklakeError SNAPSHOT_NOT_FOUND saying which there are
  */
 export function snapshotView(table: string, metadata: TableMetadata, travel: Travel | undefined): SnapshotView {
   if (!travel) return { snapshot: currentSnapshot(metadata), schema: currentSchema(metadata) };
   const snapshot = travel.kind === "version" ? byVersion(table, metadata, travel.version) : byTime(table, metadata, travel.ms);
-  const schema = metadata.schemas.find((candidate) => candidate["schema-id"] === snapshot["schema-id"]) ?? currentSchema(metadata);
-  return { snapshot, schema };
+  // A branch is a line that goes on, so it has the table's columns of today; a snapshot and a tag have those of then (as in Spark).
+  const branch = travel.kind === "version" && typeof travel.version === "string" && metadata.refs[travel.version]?.type === "branch";
+  const schema = branch ? undefined : metadata.schemas.find((candidate) => candidate["schema-id"] === snapshot["schema-id"]);
+  return { snapshot, schema: schema ?? currentSchema(metadata) };
+}
+
+/** What the last part of `db.t.branch_audit`, `db.t.tag_v1`, `db.t.snapshot_id_123` and `db.t.at_timestamp_1730455200000` (Unix ms) asks for. */
+export function travelByName(name: string): Travel | undefined {
+  const match = /^(?:branch_(.+)|tag_(.+)|snapshot_id_(\d+)|at_timestamp_(\d+))$/s.exec(name);
+  if (!match) return undefined;
+  if (match[4] !== undefined) return { kind: "time", ms: Number(match[4]) };
+  return { kind: "version", version: match[3] === undefined ? match[1] ?? match[2]! : BigInt(match[3]) };
 }
 
 function byVersion(table: string, metadata: TableMetadata, version: bigint | string): Snapshot {
@@ -74,10 +85,8 @@ export function parseTime(value: unknown, name = "asOf"): number | undefined {
   if (value instanceof Date && !Number.isNaN(value.getTime())) return value.getTime();
   if (typeof value === "number" && Number.isFinite(value)) return value;
   if (typeof value === "string") {
-    const text = value.trim().replace(/^(\d{4}-\d\d-\d\d) (?=\d\d:)/, "$1T");
-    const zoned = /(?:Z|[+-]\d\d:?\d\d)$/.test(text) || !text.includes("T") ? text : `${text}Z`;
-    const ms = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(zoned) : NaN;
-    if (!Number.isNaN(ms)) return ms;
+    const ms = timeText(value);
+    if (ms !== undefined) return ms;
   }
   throw new TicklakeError("CONFIG_INVALID", `${name}: "${String(value)}" is no time. Use ISO 8601 such as 2024-11-01T10:00:00Z (UTC unless it has a zone).`);
 }

@@ -5,9 +5,9 @@ import { TicklakeError } from "../errors";
 import type { FileIO } from "../iceberg/io/types";
 import type { TableMetadata } from "../iceberg/types";
 import { type BaseTable, type Expression, isConstant } from "./ast";
-import { isMetadataTable, type MetadataTable, metadataColumns } from "./metadata-tables";
+import { isMetadataTable, type MetadataTable, metadataColumns } from "./metadata";
 import type { TableUse } from "./tables";
-import { parseTime, type SnapshotView, snapshotView, type Travel } from "./travel";
+import { parseTime, type SnapshotView, snapshotView, type Travel, travelByName } from "./travel";
 
 /** A table as a query sees it: its metadata at one moment. */
 export interface QueryTable {
@@ -15,6 +15,8 @@ export interface QueryTable {
   name: string;
   io: FileIO;
   metadata: TableMetadata;
+  /** Location of the metadata file, where known (for `.metadata_log_entries`). */
+  metadataLocation?: string;
   /** Folder that holds the tables of its catalog, where known: the engine may read below it. */
   root?: string;
 }
@@ -43,19 +45,24 @@ export async function resolveUses(uses: readonly (TableUse & { travel?: Travel }
   if (request.snapshotId !== undefined && names.size > 1) {
     throw new TicklakeError("SQL_INVALID", `snapshotId says which snapshot to read, but the query names ${names.size} tables (${[...names].join(", ")}). Write VERSION AS OF behind the table that is meant.`);
   }
-  return found.map(({ use, table, metadataTable }) => {
-    const travel = use.travel ?? atClause(use.ref) ?? requestTravel(request);
-    const view = snapshotView(table.name, table.metadata, travel);
+  return found.map(({ use, table, metadataTable, travel: named }) => {
+    const written = use.travel ?? atClause(use.ref);
+    if (written && named) throw new TicklakeError("SQL_INVALID", `${use.parts.join(".")} names a snapshot already. Leave VERSION AS OF or TIMESTAMP AS OF out, or write the table's name alone.`);
+    const view = snapshotView(table.name, table.metadata, written ?? named ?? requestTravel(request));
     return { ...use, table, view, name: metadataTable ? `${table.name}.${metadataTable}` : table.name, ...(metadataTable ? { metadataTable } : {}) };
   });
 }
 
-/** `db.t.history` is the history of `db.t`, unless there is a table of that very name. */
-async function resolveName(parts: readonly string[], load: TableResolver): Promise<{ table: QueryTable; metadataTable?: MetadataTable }> {
-  const last = parts.at(-1);
-  if (parts.length < 3 || !isMetadataTable(last)) return { table: await load(parts) };
+interface Resolved { table: QueryTable; metadataTable?: MetadataTable; travel?: Travel }
+
+/** `db.t.history` is the history of `db.t` and `db.t.branch_audit` its branch `audit`, unless there is a table of that very name. */
+async function resolveName(parts: readonly string[], load: TableResolver): Promise<Resolved> {
+  const last = parts.at(-1)!;
+  const metadataTable = isMetadataTable(last) ? last : undefined;
+  const travel = travelByName(last);
+  if (parts.length < 3 || !(metadataTable || travel)) return { table: await load(parts) };
   try {
-    return { table: await load(parts.slice(0, -1)), metadataTable: last };
+    return { table: await load(parts.slice(0, -1)), ...(metadataTable ? { metadataTable } : {}), ...(travel ? { travel } : {}) };
   } catch (error) {
     const table = await load(parts).catch(() => undefined);
     if (table) return { table };

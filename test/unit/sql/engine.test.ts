@@ -192,6 +192,16 @@ describe("SQL over Iceberg tables", () => {
       assert.deepEqual(await rows(`${count} TIMESTAMP AS OF '2999-01-01 00:00:00'`), [{ n: 30 }]);
     });
 
+    it("reads what a name asks for that stands behind the table's", async () => {
+      const [first, second] = ids() as [bigint, bigint];
+      assert.deepEqual(await rows(`SELECT count(*) AS n FROM local.db.flattened_stocks.snapshot_id_${first}`), [{ n: 10 }]);
+      assert.deepEqual(await rows(`SELECT count(*) AS n FROM db.flattened_stocks.at_timestamp_${times()[1]!}`), [{ n: 20 }]);
+      assert.deepEqual(await rows("SELECT count(*) AS n FROM local.db.flattened_stocks.branch_main AS b"), [{ n: 30 }]);
+      assert.deepEqual(await rows(`SELECT count(*) AS n FROM db.flattened_stocks.files VERSION AS OF ${second}`), [{ n: 2 }]);
+      await fails("SELECT * FROM db.flattened_stocks.tag_none", "SNAPSHOT_NOT_FOUND", /branches and tags: main/);
+      await fails(`SELECT * FROM local.db.flattened_stocks.branch_main VERSION AS OF ${first}`, "SQL_INVALID", /names a snapshot already/);
+    });
+
     it("says what there is when there is no such snapshot", async () => {
       await fails(count, "SNAPSHOT_NOT_FOUND", /has no snapshot 1\. It has 3, the latest: \d+, \d+, \d+/, { snapshotId: 1n });
       await fails(`${count} TIMESTAMP AS OF '2001-01-01'`, "SNAPSHOT_NOT_FOUND", /Its history begins at 20\d\d-/);
@@ -209,7 +219,7 @@ describe("SQL over Iceberg tables", () => {
       assert.equal(snapshots.length, 3);
       assert.equal((snapshots[2]!["summary"] as Record<string, string>)["total-records"], "30");
       const files = await rows("SELECT partition.timestamp_trunc AS day, record_count, lower_bounds FROM db.flattened_stocks.files ORDER BY day");
-      assert.deepEqual(files.map((file) => [file["day"], file["record_count"]]), [0, 1, 2].map((day) => [String(FIRST_DAY + day * DAY_MS), 10]));
+      assert.deepEqual(files.map((file) => [file["day"], file["record_count"]]), [0, 1, 2].map((day) => [FIRST_DAY + day * DAY_MS, 10]));
       assert.deepEqual((await rows("SELECT sum(added_data_files_count) AS n FROM db.flattened_stocks.manifests")), [{ n: 3 }]);
       assert.deepEqual((await rows("SELECT sum(record_count) AS n, count(*) AS partitions FROM db.flattened_stocks.partitions")), [{ n: 30, partitions: 3 }]);
       assert.deepEqual((await rows("SELECT name, type FROM db.flattened_stocks.refs")), [{ name: "main", type: "BRANCH" }]);

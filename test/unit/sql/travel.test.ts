@@ -3,6 +3,7 @@ import { newTableMetadata } from "../../../lib/iceberg/metadata";
 import type { Schema, TableMetadata } from "../../../lib/iceberg/types";
 import { parseQuery } from "../../../lib/sql/options";
 import { parseSnapshotId, parseTime, snapshotView } from "../../../lib/sql/travel";
+import { timeText } from "../../../lib/sql/times";
 
 const schema = (id: number, name: string): Schema => ({ type: "struct", "schema-id": id, fields: [{ id: 1, name, required: false, type: "long" }] });
 const snapshot = (id: bigint, ms: number, schemaId: number) => ({ "snapshot-id": id, "sequence-number": 1, "timestamp-ms": ms, "manifest-list": "l", summary: {}, "schema-id": schemaId });
@@ -44,6 +45,17 @@ describe("time travel", () => {
     for (const text of ["2024-11-01T10:00:00Z", "2024-11-01 10:00:00", "2024-11-01T10:00", "2024-11-01T12:00:00+02:00", new Date(at), at]) assert.equal(parseTime(text), at, String(text));
     assert.equal(parseTime("2024-11-01"), Date.UTC(2024, 10, 1));
     for (const wrong of ["yesterday", "11/01/2024", NaN, new Date(NaN), {}]) assert.throws(() => parseTime(wrong), { code: "CONFIG_INVALID" });
+  });
+
+  it("takes times as Spark's SQL does, with zones, and no day that the calendar lacks", () => {
+    const at = Date.UTC(2024, 10, 1, 10);
+    for (const text of ["2024-11-01 10:00:00Z", "2024-11-01 10:00:00 UTC", "2024-11-01T11:00:00+01", "2024-11-01 05:30:00-04:30", "2024-11-01 11:00:00 Europe/Berlin", "2024-11-01 06:00:00 America/New_York", "2024-11-1 10:0:0"]) {
+      assert.equal(timeText(text), at, text);
+    }
+    assert.equal(timeText("2024-07-01 12:00:00 Europe/Berlin"), Date.UTC(2024, 6, 1, 10));
+    assert.equal(timeText("2024-03-31 01:59:59.9999 Europe/Berlin"), Date.UTC(2024, 2, 31, 0, 59, 59, 999));
+    assert.equal(timeText("2024-11"), Date.UTC(2024, 10, 1));
+    for (const wrong of ["2024-02-30", "2024-13-01", "2024-11-01 24:00:00", "2024-11-01 10:00:00 Mars/Base", "2024-11-01 10:00:00+19:00", "now", ""]) assert.equal(timeText(wrong), undefined, wrong);
   });
 
   it("is asked for once", () => {
