@@ -29,7 +29,10 @@ const PYTHON_PACKAGES = [
   "duckdb==1.5.5", "duckdb-extension-iceberg==1.5.5", "duckdb-extension-avro==1.5.5", "duckdb-extension-parquet==1.5.5",
   "pyspark==3.5.9",
 ];
-const JARS = ["org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.12.0"];
+/** Iceberg for Spark, and Hadoop's way to S3 in the version of Spark's own Hadoop. */
+const JARS = ["org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.12.0", "org.apache.hadoop:hadoop-aws:3.3.4", "com.amazonaws:aws-java-sdk-bundle:1.12.262"];
+/** DuckDB reads S3 with this extension. It goes beside the Python environment, which is not made anew for it. */
+const HTTPFS = "duckdb-extension-httpfs==1.5.5";
 /** The peers that Kafka's benchmark runs beside ours: fetched only when asked for by name. */
 const BENCH_JARS = {
   "spark-kafka": ["org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.7"],
@@ -159,13 +162,22 @@ const PARTS = {
   /** What Spark needs to read and write Iceberg. */
   jars: {
     wants: JARS.join("\n"),
-    proof: () => join(paths.jars, "iceberg-spark-runtime-3.5_2.12-1.12.0.jar"),
+    proof: () => join(paths.jars, "aws-java-sdk-bundle-1.12.262.jar"),
     async fetch() {
       const mvn = onPath(["mvn"]);
       if (!mvn) throw new Missing("Maven is not on the PATH (apt-get install maven)");
       for (const artifact of JARS) {
         await run(mvn, ["-q", "-B", "-ntp", MAVEN_COPY, `-Dartifact=${artifact}`, `-DoutputDirectory=${paths.jars}`, "-Dmdep.useBaseVersion=true"]);
       }
+    },
+  },
+  /** DuckDB's extension for S3. */
+  httpfs: {
+    wants: HTTPFS,
+    proof: () => at("httpfs", "duckdb_extension_httpfs"),
+    async fetch() {
+      if (!existsSync(paths.python)) throw new Missing("It goes with the Python environment: fetch python first");
+      await run(paths.python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target", at("httpfs"), HTTPFS]);
     },
   },
   /** Brokers, and Kafka's own console tools. Both need Java 17 or newer to run. */

@@ -6,7 +6,7 @@ import { parseIdentifier } from "../../lib/iceberg/catalog/identifier";
 import type { Schema } from "../../lib/iceberg/types";
 import { CODECS, EVERY_TYPE, EVERY_TYPE_PLAIN, EVERY_TYPE_ROWS } from "../support/every-type";
 import { EncoderPool } from "../../lib/iceberg/parquet/pool";
-import { Spark } from "../support/spark";
+import { sharedSpark, type Spark } from "../support/spark";
 import { appendRows, createTable, DAY_MS, dayOfTrades, FIRST_DAY, temporaryCatalog, type TestCatalog } from "../support/tables";
 import { range, World } from "../unit/iceberg/sink/harness";
 import { Group, Reader, Topic } from "../unit/iceberg/sink/scripted-kafka";
@@ -43,13 +43,12 @@ describe("Spark 3.5 with Iceberg", function () {
 
   before(async () => {
     ({ catalog, remove } = await temporaryCatalog("local"));
-    spark = await Spark.start();
+    spark = await sharedSpark();
     await spark.catalog("local", catalog.root);
     trades = await createTable(catalog, "db.flattened_stocks");
     for (let day = 0; day < 3; day++) await appendRows(trades, dayOfTrades(day));
   });
   after(async () => {
-    await spark?.stop();
     await engine.close();
     await remove?.();
   });

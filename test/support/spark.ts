@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { pythonPath, requirePython, stackDir } from "./python";
+import type { SharedS3 } from "./s3";
 
 export interface SparkResult {
   columns: string[];
@@ -13,7 +14,7 @@ export interface SparkResult {
   scan?: Record<string, number>;
 }
 
-/** A Spark session in a process of its own, for a whole test file: starting one takes 20 seconds. Case-sensitive, UTC. */
+/** A Spark session in a process of its own: starting one takes 20 seconds, so a mocha process has one (`sharedSpark`). Case-sensitive, UTC. */
 export class Spark {
   private readonly waiting = new Map<number, (answer: Record<string, unknown>) => void>();
   private next = 1;
@@ -21,13 +22,14 @@ export class Spark {
 
   private constructor(private readonly child: ChildProcess, private readonly folder: string) {}
 
+  /** A session of your own, to be stopped. */
   static async start(): Promise<Spark> {
     requirePython();
-    const jars = join(stackDir, "jars");
-    const jar = existsSync(jars) ? readdirSync(jars).find((name) => /^iceberg-spark-runtime-3\.5.*\.jar$/.test(name)) : undefined;
-    if (!jar) throw new Error(`The Iceberg runtime for Spark is not in ${jars}. Run: node scripts/stack.mjs jars`);
+    const folderOfJars = join(stackDir, "jars");
+    const jars = existsSync(folderOfJars) ? readdirSync(folderOfJars).filter((name) => name.endsWith(".jar")).map((name) => join(folderOfJars, name)) : [];
+    if (jars.length === 0) throw new Error(`The Iceberg runtime for Spark is not in ${folderOfJars}. Run: node scripts/stack.mjs jars`);
     const folder = await mkdtemp(join(tmpdir(), "ticklake-spark-"));
-    const child = spawn(pythonPath, [join(__dirname, "py", "spark_server.py"), join(jars, jar), folder], { cwd: folder, stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, SPARK_LOCAL_IP: "127.0.0.1" } });
+    const child = spawn(pythonPath, [join(__dirname, "py", "spark_server.py"), jars.join(delimiter), folder], { cwd: folder, stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, SPARK_LOCAL_IP: "127.0.0.1" } });
     const spark = new Spark(child, folder);
     child.stderr!.on("data", (data: Buffer) => { spark.errors = (spark.errors + data.toString()).slice(-4000); });
     await new Promise<void>((ready, fail) => {
@@ -46,9 +48,14 @@ export class Spark {
     return spark;
   }
 
-  /** Makes a folder a catalog of type hadoop. */
-  async catalog(name: string, warehouse: string): Promise<void> {
-    await this.ask({ catalog: name, warehouse });
+  /** Makes a folder a catalog of type hadoop; given `s3`, a location of `s3a://` or `s3://` there. */
+  async catalog(name: string, warehouse: string, s3?: SparkStorage): Promise<void> {
+    await this.ask({ catalog: name, properties: { type: "hadoop", warehouse, ...(s3 ? s3a(s3) : {}) } });
+  }
+
+  /** A catalog behind a REST server, whose files lie in a folder or, given `s3`, in S3. */
+  async restCatalog(name: string, uri: string, s3?: SparkStorage): Promise<void> {
+    await this.ask({ catalog: name, properties: { type: "rest", uri, "io-impl": "org.apache.iceberg.hadoop.HadoopFileIO", ...(s3 ? s3a(s3) : {}) } });
   }
 
   /** Runs SQL. With `explain` also what its scan read and skipped. */
@@ -75,3 +82,24 @@ export class Spark {
     return answer;
   }
 }
+
+/** Where a session finds S3. */
+export type SparkStorage = Pick<SharedS3, "endpoint" | "accessKey" | "secretKey">;
+
+/** Hadoop's settings of S3, for one catalog. */
+function s3a({ endpoint, accessKey, secretKey }: SparkStorage): Record<string, string> {
+  const settings = {
+    "s3a.endpoint": endpoint, "s3a.access.key": accessKey, "s3a.secret.key": secretKey, "s3a.path.style.access": "true", "s3a.connection.ssl.enabled": "false",
+    // Without it Hadoop deletes the folders above a file that it has written, which a server on a file system takes literally.
+    "s3a.directory.marker.retention": "keep",
+    "s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+  };
+  return Object.fromEntries(Object.entries(settings).map(([key, value]) => [`hadoop.fs.${key}`, value]));
+}
+
+let shared: Promise<Spark> | undefined;
+// A root hook of mocha: this file is loaded with the test files. Used outside of mocha, the session ends with the process.
+if (typeof after === "function") after(async function () { this.timeout(60_000); await (await shared?.catch(() => undefined))?.stop(); });
+
+/** The session of this mocha process, started by the first call and stopped at the end. Its catalogs are everybody's: give yours a name of its own. */
+export const sharedSpark = (): Promise<Spark> => shared ??= Spark.start();
