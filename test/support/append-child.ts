@@ -4,22 +4,26 @@
  *
  *   append-child.ts {"warehouse": "/w", "writer": "a", "partition": 0, "end": 100, "batch": 3}
  *
+ * Instead of the folder `warehouse` it takes the settings and credentials of any `catalog`.
+ *
  * TICKLAKE_TEST_KILL_AT="after-link:2" kills it (SIGKILL) the second time it gets there.
  */
-import { HadoopCatalog } from "../../lib/iceberg/catalog/hadoop";
+import { type CatalogCredentials, type CatalogSettings, openCatalog } from "../../lib/iceberg/catalog/open";
 import type { CommitPoint, CommitProbe, Table } from "../../lib/iceberg/catalog/types";
 import { append, type Watermark } from "../../lib/iceberg/commit";
 import { deleteDataFiles, type UnwrittenFile, writeDataFiles } from "../../lib/iceberg/data-files";
-import { LocalFileIO } from "../../lib/iceberg/io/local";
 import { readWatermarks, watermarkKey } from "../../lib/iceberg/watermarks";
 import { dataFile, SCHEMA, SPEC } from "./iceberg";
 
-export interface ChildJob { warehouse: string; writer: string; partition: number; end: number; batch: number }
+/** A catalog of any kind, as another process opens it. */
+export interface ChildCatalog { settings: CatalogSettings; credentials?: CatalogCredentials }
+
+export interface ChildJob { warehouse?: string; catalog?: ChildCatalog; writer: string; partition: number; end: number; batch: number }
 
 const ID = { namespace: ["db"], name: "t" };
 
 async function main(job: ChildJob): Promise<void> {
-  const table = await open(job.warehouse);
+  const table = await open(job.catalog ?? { settings: { warehouse: job.warehouse } });
   const key = { writer: job.writer, cluster: "c", group: "g", topic: "t", partition: job.partition };
   for (;;) {
     const { metadata } = await table.refresh();
@@ -38,8 +42,8 @@ async function main(job: ChildJob): Promise<void> {
   process.stdout.write("done\n");
 }
 
-async function open(warehouse: string): Promise<Table> {
-  const catalog = new HadoopCatalog({ warehouse, io: new LocalFileIO() });
+async function open({ settings, credentials = {} }: ChildCatalog): Promise<Table> {
+  const catalog = openCatalog(settings, process.cwd(), { credentials });
   const properties = { "commit.manifest.min-count-to-merge": "10" };
   return catalog.createTable(ID, { schema: SCHEMA, spec: SPEC, properties }).catch(() => catalog.loadTable(ID));
 }
