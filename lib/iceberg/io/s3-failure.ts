@@ -21,13 +21,13 @@ export class S3Failure extends Error {
 
   /** Certainly nothing was changed: the request never left, or the store refused it. */
   get refused(): boolean {
-    return this.facts.unsent === true || this.status === 501 || this.status === 429 || (this.status !== undefined && this.status < 500 && !TIMED_OUT.has(this.code) && this.status !== 408);
+    return this.facts.unsent === true || NOT_CARRIED_OUT.has(this.status ?? 0) || (this.status !== undefined && this.status < 500 && !TIMED_OUT.has(this.code) && this.status !== 408);
   }
 
   /** Another attempt may do better. */
   get repeatable(): boolean {
     if (this.status === undefined) return !isTls(this.code) && this.code !== CREDENTIALS;
-    return (this.status >= 500 && this.status !== 501) || this.status === 429 || this.status === 408 || BUSY.has(this.code);
+    return (this.status >= 500 && !NOT_CARRIED_OUT.has(this.status)) || this.status === 429 || this.status === 408 || BUSY.has(this.code);
   }
 
   /** The name is taken (412), or somebody else takes it right now (409). */
@@ -55,6 +55,8 @@ export class S3Failure extends Error {
   }
 }
 
+/** Not implemented, too many requests, insufficient storage: nothing was done, and for the first and last a repetition at once mends nothing. */
+const NOT_CARRIED_OUT: ReadonlySet<number> = new Set([501, 429, 507]);
 const TIMED_OUT: ReadonlySet<string> = new Set(["RequestTimeout", "RequestTimeoutException"]);
 const BUSY: ReadonlySet<string> = new Set(["SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "InternalError", "ServiceUnavailable", "ConditionalRequestConflict", "OperationAborted", ...TIMED_OUT]);
 const EXPIRED: ReadonlySet<string> = new Set(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"]);
