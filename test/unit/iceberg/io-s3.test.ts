@@ -62,13 +62,13 @@ describe("storage in S3", () => {
     for (const key of ["t/sub/one", "t/sub/two", "t/other/x", "tt/elsewhere", "t/", "t/sub/"]) store.objects.set(`b/${key}`, { bytes: Buffer.from(key.endsWith("/") ? "" : "x"), etag: '"e"' });
     const { files, folders } = await io.listFolder("s3a://b/t/");
     assert.deepEqual(files.map((file) => file.location), Array.from({ length: 8 }, (_, i) => `s3a://b/t/f${i}`));
-    assert.deepEqual(folders.sort(), ["other", "sub"]);
+    assert.deepEqual([...folders].sort(), ["other", "sub"]);
     assert.deepEqual([files[0]!.size, files[0]!.modifiedMs], [1, Date.UTC(2026, 0, 2, 3, 4, 5)]);
     const all: string[] = [];
     for await (const file of io.listAll("s3a://b/t")) all.push(file.location);
     assert.deepEqual(all.length, 11);
     assert.deepEqual(await io.listFolder("s3://b/nothing"), { files: [], folders: [] });
-    assert.deepEqual((await io.listFolder("s3://b")).folders.sort(), ["t", "tt"]);
+    assert.deepEqual([...(await io.listFolder("s3://b")).folders].sort(), ["t", "tt"]);
   });
 
   it("reads ranges, also over the end, and knows size, time and version without reading", async () => {
