@@ -84,6 +84,34 @@
       var unit = (m[2] || "s").toLowerCase();
       return Number(m[1]) * (/^(ms|milli)/.test(unit) ? 0.001 : { s: 1, m: 60, h: 3600, d: 86400 }[unit[0]]);
     },
+    /**
+     * What an interval makes of a lake, as parts of a text ({key, values} of a node's "forecast" labels):
+     * {seconds, maxRows, rowsPerSecond, bytesPerRow, filesPerCommit, maintenance}; a rate that is not known leaves sizes out.
+     */
+    forecast: function (o) {
+      if (o.seconds === undefined) return [{ key: "none", values: {} }];
+      var TARGET = 128 * 1024 * 1024, GOOD = TARGET / 8, MANY = 500;
+      var rate = o.rowsPerSecond, bytesPerRow = o.bytesPerRow || 15, filesPerCommit = Math.max(1, o.filesPerCommit || 1);
+      // A commit is due at its bound of rows, whatever the interval.
+      var every = rate && o.maxRows > 0 ? Math.min(o.seconds, o.maxRows / rate) : o.seconds;
+      var number = function (n) { return Math.round(n).toLocaleString("en-US"); };
+      var size = function (bytes) { return bytes >= 1e6 ? (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + " MB" : Math.max(1, Math.round(bytes / 1e3)) + " kB"; };
+      var words = function (s) { return s >= 3600 ? +(s / 3600).toFixed(1) + " h" : s >= 120 ? +(s / 60).toFixed(1) + " min" : +s.toPrecision(3) + " s"; };
+      var parts = [], files, bytes;
+      if (o.seconds === 0) parts.push({ key: "zero", values: {} });
+      else {
+        files = 86400 / every * filesPerCommit;
+        bytes = rate ? rate * every * bytesPerRow / filesPerCommit : undefined;
+        parts.push(bytes === undefined
+          ? { key: "files", values: { every: words(every), files: number(86400 / every) } }
+          : { key: "sized", values: { every: words(every), rate: number(rate), files: number(files), size: size(bytes) } });
+      }
+      if (o.seconds > 0 && (files <= MANY || bytes >= GOOD)) { if (bytes >= GOOD) parts.push({ key: "good", values: {} }); }
+      else if (!o.maintenance) parts.push({ key: "advise", values: {} });
+      else if (bytes === undefined) parts.push({ key: "merged", values: {} });
+      else parts.push({ key: "maintained", values: { left: number(Math.max(Math.ceil(filesPerCommit), Math.ceil(files * bytes / TARGET))) } });
+      return parts;
+    },
     /** A property of a node for a validator: what its open dialog says now, else what is saved. */
     current: current,
     /** Turns #node-input-<name> into a typed input that stores its type in #node-input-<name>Type. */

@@ -4,17 +4,16 @@
  * Every attempt looks anew whether the old files are still live and whether exactly the deletes that were applied to them apply to them now. What is not so any more (another
  * engine was first, the table was rolled back, rows were deleted meanwhile) leaves the commit; the rest lands.
  */
-import { randomUUID } from "node:crypto";
 import type { Table, TableState } from "./catalog/types";
 import type { Attempt, Proposal, TableChange } from "./commit-change";
-import { joinLocation } from "./io/types";
-import { addedEntry, readManifest, readManifestList, withSequence, writeManifest, writeManifestList } from "./manifests";
+import { CommitFiles } from "./commit-files";
+import { addedEntry, readManifest, writeManifest } from "./manifests";
 import { currentSchema, currentSnapshot, ENGINE, snapshotUpdates, specById } from "./metadata";
 import type { PlannedFile } from "./operations/compact-plan";
 import { DeleteIndex } from "./scan/deletes";
 import { ManifestCache } from "./scan/plan";
 import { DELETED, type DataFile, EXISTING, type ManifestEntry, type ManifestFile, type Snapshot, type TableMetadata } from "./types";
-import { encodeWatermarks, readWatermarks, WATERMARKS } from "./watermarks";
+import { carryWatermarks } from "./watermarks";
 
 /** Old files and the new ones that hold their rows. */
 export interface Replacement {
@@ -57,14 +56,13 @@ const CACHED_ENTRIES = 20_000;
 
 export class ReplaceFiles implements TableChange<Replaced> {
   readonly what = "the snapshot of the compaction is in";
-  readonly #uuid = randomUUID();
+  readonly #files: CommitFiles;
   readonly #cache = new ManifestCache(CACHED_ENTRIES);
   readonly #inputs: ReadonlySet<string>;
   readonly #referenced: ReadonlySet<string>;
-  readonly #written = new Map<string, Set<string>>();
-  #count = 0;
 
   constructor(private readonly table: Table, private readonly request: ReplaceRequest, private readonly now: () => number = Date.now) {
+    this.#files = new CommitFiles(table);
     this.#inputs = new Set(request.replacements.flatMap(({ inputs }) => inputs.map((file) => file.filePath)));
     this.#referenced = new Set([...request.referenced.values()].flat());
   }
@@ -73,7 +71,7 @@ export class ReplaceFiles implements TableChange<Replaced> {
     const { metadata } = base;
     const parent = currentSnapshot(metadata);
     if (!parent) return undefined;
-    const seen = await this.#look(metadata, parent);
+    const seen = await this.#look(base);
     const left: { replacement: Replacement; reason: string }[] = [];
     const landed = this.request.replacements.filter((replacement) => {
       const reason = obstacle(replacement, seen, metadata);
@@ -83,32 +81,27 @@ export class ReplaceFiles implements TableChange<Replaced> {
     if (landed.length === 0) return undefined;
     const removed = new Set(landed.flatMap(({ inputs }) => inputs.map((file) => file.filePath)));
     const dangling = new Set(seen.deleteFiles.filter((path) => this.#dangles(path, removed, seen)));
-    const written = new Set<string>();
-    this.#written.set(String(number), written);
-    const { manifests, changes } = await this.#manifests(base, seen.manifests, landed, new Set([...removed, ...dangling]), snapshotId, written);
+    const { manifests, changes } = await this.#manifests(base, seen.manifests, landed, new Set([...removed, ...dangling]), snapshotId);
     const sequenceNumber = metadata["last-sequence-number"] + 1;
-    const list = this.#path(base, `snap-${snapshotId}-${number}-${this.#uuid}.avro`);
-    written.add(list);
-    const header = { snapshotId, sequenceNumber, parentSnapshotId: parent["snapshot-id"] };
-    await writeManifestList(this.table.io, list, manifests.map((manifest) => (manifest.addedSnapshotId === snapshotId ? withSequence(manifest, sequenceNumber) : manifest)), header, metadata);
+    const list = await this.#files.writeList(base, { snapshotId, sequenceNumber, attempt: number }, manifests);
+    const carried = carryWatermarks(metadata, snapshotId, sequenceNumber);
     const snapshot: Snapshot = {
       "sequence-number": sequenceNumber, "snapshot-id": snapshotId, "parent-snapshot-id": parent["snapshot-id"], "timestamp-ms": Math.max(this.now(), metadata["last-updated-ms"]),
-      summary: replaceSummary(parent, changes, { ...ENGINE, ...this.request.summary, ...carried(metadata) }), "manifest-list": list, "schema-id": metadata["current-schema-id"],
+      summary: replaceSummary(parent, changes, { ...ENGINE, ...this.request.summary, ...carried.summary }), "manifest-list": list, "schema-id": metadata["current-schema-id"],
     };
-    return { updates: snapshotUpdates(metadata, snapshot), snapshot, value: { landed, left, removedDeleteFiles: dangling.size } };
+    return { updates: [...snapshotUpdates(metadata, snapshot), ...carried.updates], snapshot, value: { landed, left, removedDeleteFiles: dangling.size } };
   }
 
-  async won(proposal: Proposal<Replaced>): Promise<void> {
-    const list = proposal.snapshot!["manifest-list"];
-    for (const [number, paths] of this.#written) if (!paths.has(list)) await this.#delete(number);
+  won(_proposal: Proposal<Replaced>, snapshot: Snapshot | undefined): Promise<void> {
+    return this.#files.won(snapshot!);
   }
 
-  async lost(): Promise<void> {
-    for (const number of [...this.#written.keys()]) await this.#delete(number);
+  lost(): Promise<void> {
+    return this.#files.lost();
   }
 
-  async #look(metadata: TableMetadata, parent: Snapshot): Promise<Seen> {
-    const manifests = await readManifestList(this.table.io, parent);
+  async #look(base: TableState): Promise<Seen> {
+    const { metadata } = base, manifests = await this.#files.inherited(base);
     const liveInputs = new Set<string>(), liveReferenced = new Set<string>(), deletes = new DeleteIndex(), deleteFiles: string[] = [];
     for (const manifest of manifests) {
       for (const entry of await this.#entries(manifest, metadata)) {
@@ -134,14 +127,14 @@ export class ReplaceFiles implements TableChange<Replaced> {
   }
 
   /** The manifests of the new snapshot: those of the base, rewritten where files leave them, and one for the new files. */
-  async #manifests(base: TableState, inherited: readonly ManifestFile[], landed: readonly Replacement[], leaving: ReadonlySet<string>, snapshotId: bigint, written: Set<string>): Promise<{ manifests: ManifestFile[]; changes: Changes }> {
+  async #manifests(base: TableState, inherited: readonly ManifestFile[], landed: readonly Replacement[], leaving: ReadonlySet<string>, snapshotId: bigint): Promise<{ manifests: ManifestFile[]; changes: Changes }> {
     const { metadata } = base, { dataSequenceNumber } = this.request;
     const schema = currentSchema(metadata);
     const manifests: ManifestFile[] = [], removed: ManifestEntry[] = [];
     const outputs = landed.flatMap((replacement) => replacement.outputs);
     for (const specId of new Set(outputs.map((file) => file.specId))) {
       const entries = outputs.filter((file) => file.specId === specId).map((file) => ({ ...addedEntry(file, snapshotId), ...(dataSequenceNumber === undefined ? {} : { sequenceNumber: dataSequenceNumber }) }));
-      manifests.push(await writeManifest(this.table.io, this.#newManifest(base, written), entries, { metadata, schema, spec: specById(metadata, specId)! }, snapshotId));
+      manifests.push(await writeManifest(this.table.io, this.#files.newManifest(base), entries, { metadata, schema, spec: specById(metadata, specId)! }, snapshotId));
     }
     for (const manifest of inherited) {
       const entries = await this.#entries(manifest, metadata);
@@ -149,25 +142,9 @@ export class ReplaceFiles implements TableChange<Replaced> {
       if (!entries.some(goes)) { manifests.push(manifest); continue; }
       const rest = entries.filter((entry) => entry.status !== DELETED).map((entry): ManifestEntry => (goes(entry) ? { ...entry, status: DELETED, snapshotId } : { ...entry, status: EXISTING }));
       removed.push(...rest.filter((entry) => entry.status === DELETED));
-      manifests.push(await writeManifest(this.table.io, this.#newManifest(base, written), rest, { metadata, schema, spec: specById(metadata, manifest.specId)!, content: manifest.content }, snapshotId));
+      manifests.push(await writeManifest(this.table.io, this.#files.newManifest(base), rest, { metadata, schema, spec: specById(metadata, manifest.specId)!, content: manifest.content }, snapshotId));
     }
     return { manifests, changes: { added: outputs, removed: removed.map((entry) => entry.file) } };
-  }
-
-  #newManifest(base: TableState, written: Set<string>): string {
-    const path = this.#path(base, `${this.#uuid}-m${this.#count++}.avro`);
-    written.add(path);
-    return path;
-  }
-
-  #path(base: TableState, name: string): string {
-    return joinLocation(base.metadata.location, "metadata", name);
-  }
-
-  /** Leftovers harm nobody, so a failure here is none of the commit's. */
-  async #delete(number: string): Promise<void> {
-    await Promise.allSettled([...this.#written.get(number)!].map((path) => this.table.io.delete(path)));
-    this.#written.delete(number);
   }
 }
 
@@ -207,10 +184,3 @@ function replaceSummary(parent: Snapshot, { added, removed }: Changes, more: Rea
   }
   return summary;
 }
-
-/** The rows are the same, so the watermarks hold; written again, they outlive the snapshots that told them. */
-function carried(metadata: TableMetadata): Record<string, string> {
-  const { watermarks } = readWatermarks(metadata);
-  return watermarks.length === 0 ? {} : { [WATERMARKS]: encodeWatermarks(watermarks) };
-}
-

@@ -2,6 +2,8 @@ import type { Node, NodeAPI, NodeMessage } from "node-red";
 import type { Part } from "../../lib/delivery/types";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { identifierText, parseIdentifier } from "../../lib/iceberg/catalog/identifier";
+import { TableCare } from "../../lib/iceberg/maintenance/care";
+import { type MeasuredRate, RateMeter } from "../../lib/iceberg/maintenance/rate";
 import type { CommitResult } from "../../lib/iceberg/sink/committer";
 import { parseSinkOptions } from "../../lib/iceberg/sink/options";
 import { lazyRowsOf } from "../../lib/iceberg/sink/lazy-rows";
@@ -10,6 +12,7 @@ import { lazyPayload } from "../../lib/trades/lazy";
 import { TableSink } from "../../lib/iceberg/sink/table-sink";
 import type { TableSinkEvents } from "../../lib/iceberg/sink/contract";
 import { catalogOf } from "../iceberg-catalog/catalogs";
+import { adminEndpoint } from "../shared/admin";
 import { defineNode } from "../shared/define";
 import { openSink, withToken, type NodeSink } from "../shared/delivery";
 import { completeWatch } from "../shared/complete-watch";
@@ -24,7 +27,10 @@ type Send = (msg: NodeMessage | (NodeMessage | null)[]) => void;
 /** What is remembered of a message until it is done: a link call wants a result of its own, a reject says where it came from. */
 interface Context { readonly msg: Message; readonly send: Send }
 
-interface Target { readonly sink: TableSink; readonly ledger: NodeSink }
+interface Target { readonly sink: TableSink; readonly ledger: NodeSink; readonly care: TableCare }
+
+/** What the dialog asks of the deployed node. */
+interface SinkNode extends Node { rate?: () => MeasuredRate | undefined }
 
 /** Tables that are kept open while no row waits for them: each holds columns' memory, and messages may name thousands. */
 const OPEN_TABLES = 64;
@@ -33,8 +39,12 @@ const OPEN_TABLES = 64;
 const CLOSE_MS = 12_000;
 
 export = (RED: NodeAPI): void => {
-  defineNode(RED, "iceberg-out", (node, config) => {
+  adminEndpoint(RED, "get", "iceberg-out/:id/rate", "iceberg-out.read", ({ params }) => Promise.resolve({ rate: (RED.nodes.getNode(params["id"] ?? "") as SinkNode | null)?.rate?.() ?? null }));
+
+  defineNode<SinkNode>(RED, "iceberg-out", (node, config) => {
     const options = parseSinkOptions(config, node.id);
+    const meter = new RateMeter();
+    node.rate = () => meter.rate;
     const catalog = catalogOf(RED, config["catalog"]);
     const encoder = useEncoder();
     const status = new SinkStatus(new StatusLine(node));
@@ -65,7 +75,11 @@ export = (RED: NodeAPI): void => {
         const sink: TableSink = new TableSink({
           catalog, identifier, name: table, options, encoder: encoder.pool, ledger: ledger.handle, node: node.id, events: events(table, () => sink.waiting),
         });
-        targets.set(table, known = { sink, ledger });
+        const care = new TableCare({
+          catalog, identifier, name: table, maintenance: options.maintenance,
+          events: { did: (text, short) => { node.log(text); status.maintained(table, short); }, warn: (text) => node.warn(text), advice: (short) => status.advice(table, short) },
+        });
+        targets.set(table, known = { sink, ledger, care });
       }
       return known;
     }
@@ -85,6 +99,8 @@ export = (RED: NodeAPI): void => {
       return {
         committed(result, parts) {
           status.committed(table, result, waiting());
+          meter.add(result);
+          targets.get(table)?.care.committed(result.files);
           sendResults(node, result, parts.map((part) => contexts.get(part)));
         },
         unwritten(part, duplicates) {
@@ -150,7 +166,7 @@ export = (RED: NodeAPI): void => {
     });
 
     node.on("close", (done: () => void) => {
-      void Promise.all([...targets.values()].map(({ sink }) => sink.close(CLOSE_MS)))
+      void Promise.all([...targets.values()].flatMap(({ sink, care }) => [care.close(), sink.close(CLOSE_MS)]))
         .then(() => encoder.release())
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
         .then(() => { self.close(); status.end(); done(); });

@@ -22,6 +22,9 @@ export class SinkStatus {
   #waiting = new Map<string, number>();
   #rejected = 0;
   #last: { rows: number; ms: number } | undefined;
+  /** What maintenance did last, and tables whose history is too long. */
+  #maintained: string | undefined;
+  readonly #advice = new Map<string, string>();
   #trouble: { table: string; show: () => void } | undefined;
 
   constructor(private readonly line: StatusLine) {
@@ -51,6 +54,17 @@ export class SinkStatus {
     this.#show();
   }
 
+  maintained(_table: string, text: string): void {
+    this.#maintained = text;
+    this.#show();
+  }
+
+  advice(table: string, text: string | undefined): void {
+    if (text === undefined ? !this.#advice.delete(table) : this.#advice.get(table) === text) return;
+    if (text !== undefined) this.#advice.set(table, text);
+    this.#show();
+  }
+
   end(): void { this.line.end(); }
 
   get #total(): number {
@@ -68,6 +82,9 @@ export class SinkStatus {
     const texts = [`${number(this.#total)} rows wait`];
     if (this.#last) texts.push(`last commit ${number(this.#last.rows)} in ${number(this.#last.ms)} ms`);
     if (this.#rejected > 0) texts.push(`${number(this.#rejected)} rejected`);
-    this.line.ok(texts.join(" · "));
+    if (this.#maintained) texts.push(this.#maintained);
+    const advice = this.#advice.values().next().value;
+    if (advice) this.line.warn(short(`${advice} · ${texts.join(" · ")}`));
+    else this.line.ok(texts.join(" · "));
   }
 }

@@ -31,6 +31,8 @@ export interface CompactRun extends CompactSettings {
   readonly threads?: number;
   /** Memory of the engine, bytes (512 MB); sorts beyond it go to disk. */
   readonly memoryBytes?: number;
+  /** More entries of the snapshots' summaries. */
+  readonly summary?: Readonly<Record<string, string>>;
   /** Told after every group. */
   readonly progress?: (done: CompactProgress) => void;
   /** Named steps of the commits, for tests that crash or fail there. */
@@ -182,7 +184,7 @@ class Compaction {
     const { table, run_: { signal, at, tools } } = this;
     const all = written.flatMap(({ outputs }) => outputs);
     const change = new ReplaceFiles(table, {
-      replacements: written, referenced: this.#referenced,
+      replacements: written, referenced: this.#referenced, ...(this.run_.summary ? { summary: this.run_.summary } : {}),
       ...(this.options.useStartingSequenceNumber ? { dataSequenceNumber: currentSnapshot(this.state.metadata)!["sequence-number"] } : {}),
     }, tools?.now);
     let landed: ReadonlySet<Replacement>, left: readonly { replacement: Replacement; reason: string }[];

@@ -21,6 +21,8 @@ export interface SinkOptions {
   readonly exactlyOnce: boolean;
   /** Names this writer in the table's watermarks; stable over restarts. */
   readonly writerId: string;
+  /** Compaction and expiry by itself. */
+  readonly maintenance: boolean;
 }
 
 const flag = (fallback: boolean) => z.union([z.boolean(), z.enum(["true", "false", ""])]).optional()
@@ -62,7 +64,6 @@ export function parseSinkOptions(properties: Record<string, unknown>, fallbackWr
   }
   const p = parsed.data;
   if (p.evolve === "add-columns") throw new TicklakeError("CONFIG_INVALID", "iceberg-out: evolve \"add-columns\" is not available yet; choose \"no\".");
-  if (p.maintenance) throw new TicklakeError("CONFIG_INVALID", "iceberg-out: maintenance by itself is not available yet; switch it off.");
   const interval = p.commitInterval === undefined || p.commitInterval === "" ? 10 : p.commitInterval;
   return {
     table: p.table,
@@ -75,5 +76,6 @@ export function parseSinkOptions(properties: Record<string, unknown>, fallbackWr
     codec: p.codec,
     exactlyOnce: p.exactlyOnce,
     writerId: p.writerId?.trim() || fallbackWriterId,
+    maintenance: p.maintenance,
   };
 }
