@@ -189,7 +189,8 @@ export class PendingChange<T> {
 
   /** Attempts whose version another commit has taken can no longer get through: a version is taken once. */
   #forgetSettled(state: TableState): void {
-    this.#unknown = this.#unknown.filter(({ base }) => base.metadataLocation === state.metadataLocation);
+    const table = this.#table;
+    this.#unknown = this.#unknown.filter(({ base }) => (table.mayStillLand ? table.mayStillLand(base, state) : base.metadataLocation === state.metadataLocation));
   }
 
   async #attempt(base: TableState, at: CommitProbe | undefined): Promise<CommittedChange<T> | undefined> {

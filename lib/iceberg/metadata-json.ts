@@ -15,13 +15,24 @@ type Json = Record<string, unknown>;
  * @throws TicklakeError TABLE_CORRUPT when it is no table metadata, TABLE_UNSUPPORTED for format version 3 and later
  */
 export function parseMetadata(bytes: Uint8Array, name: string): ParsedMetadata {
-  let json: Json;
+  let json: unknown;
   try {
     const plain = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
-    json = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(plain)) as Json;
+    json = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(plain));
   } catch (error) {
     throw corrupt(name, error instanceof Error ? error.message : String(error), error);
   }
+  return metadataOf(json, name);
+}
+
+/**
+ * Takes over table metadata that parseJson has read. The value becomes part of the result and is changed in place.
+ *
+ * @param name for errors: where it came from
+ * @throws TicklakeError as parseMetadata
+ */
+export function metadataOf(value: unknown, name: string): ParsedMetadata {
+  const json = value as Json;
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw corrupt(name, "it is no JSON object");
   const version = json["format-version"];
   if (typeof version !== "number") throw corrupt(name, "format-version is missing");

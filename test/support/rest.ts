@@ -2,6 +2,7 @@
  * A real REST catalog server for tests (Iceberg's own, with a SQLite file). It knows no authentication; rest-proxy.ts adds that.
  */
 import { createRequire } from "node:module";
+import type { RestCatalog } from "../../lib/iceberg/catalog/rest/rest-catalog";
 import type { RunningS3 } from "./s3";
 
 export interface RestStartOptions {
@@ -46,3 +47,14 @@ if (typeof after === "function") after(async function () { this.timeout(30_000);
 
 /** The server of this mocha process, its warehouse on a local folder, started by the first call and stopped at the end. Tables of other tests live there too: use a namespace of your own. */
 export const sharedRest = (): Promise<SharedRest> => shared ??= startRest();
+
+/** Drops every table of a catalog, files and all, and every namespace: what is left is as new. */
+export async function emptyCatalog(catalog: RestCatalog, parent: readonly string[] = []): Promise<void> {
+  for (const namespace of await catalog.listNamespaces(parent)) {
+    for (const table of await catalog.listTables(namespace)) await catalog.dropTable(table, { purge: true });
+    await emptyCatalog(catalog, namespace);
+    const response = await fetch(`${catalog.uri}/v1/namespaces/${namespace.map(encodeURIComponent).join("%1F")}`, { method: "DELETE" });
+    // 404: the server makes up namespaces of tables that were created without one, and forgets them with the last table.
+    if (!response.ok && response.status !== 404) throw new Error(`${namespace.join(".")} is not dropped: ${await response.text()}`);
+  }
+}

@@ -4,6 +4,7 @@
 import { TicklakeError } from "../../errors";
 import { openFileIO } from "../io/open";
 import { HadoopCatalog } from "./hadoop";
+import { openRestCatalog } from "./rest/open";
 import { type CatalogCredentials, catalogName, catalogProperties, type CatalogSettings, processVariable, text, type Variable, warehouseLocation } from "./settings";
 import type { Catalog } from "./types";
 
@@ -18,6 +19,9 @@ export interface OpenCatalogOptions {
   readonly impatient?: boolean;
 }
 
+/** Storage that does not answer a dialog is not asked again and again. */
+const IMPATIENT = { attempts: 2 } as const;
+
 /** A catalog and where its tables lie: a local folder or an address in an object store; "" where every table has a place of its own. */
 export type OpenedCatalog = Catalog & { readonly root: string };
 
@@ -29,11 +33,12 @@ export type OpenedCatalog = Catalog & { readonly root: string };
  */
 export function openCatalog(settings: CatalogSettings, userDir: string, { credentials = {}, variable = processVariable, onWarning, impatient = false }: OpenCatalogOptions = {}): OpenedCatalog {
   const type = text(settings.catalogType) || "hadoop";
+  if (type === "rest") return Object.assign(openRestCatalog(settings, { credentials, variable, impatient, ...(impatient ? { io: IMPATIENT } : {}) }), { root: "" });
   const name = catalogName(settings);
   const properties = catalogProperties(settings, credentials, variable);
-  if (type !== "hadoop") throw new TicklakeError("CATALOG_INVALID", `Catalogs of type "${type}" are not supported yet. Choose hadoop: folders on this machine or in S3, which Spark, DuckDB and PyIceberg read too.`);
+  if (type !== "hadoop") throw new TicklakeError("CATALOG_INVALID", `Catalogs of type "${type}" are not supported. Choose hadoop (folders on this machine or in S3) or rest (a catalog server).`);
   const root = warehouseLocation(settings, userDir);
-  const catalog = new HadoopCatalog({ name, warehouse: root, io: openFileIO(properties, impatient ? { attempts: 2 } : {}), ...(onWarning ? { onWarning } : {}) });
+  const catalog = new HadoopCatalog({ name, warehouse: root, io: openFileIO(properties, impatient ? IMPATIENT : {}), ...(onWarning ? { onWarning } : {}) });
   return Object.assign(catalog, { root });
 }
 

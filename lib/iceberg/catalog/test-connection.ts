@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { asTicklakeError } from "../../errors";
 import { localPath } from "../io/local";
 import { isS3Location } from "../io/s3-location";
+import { RestCatalog } from "./rest/rest-catalog";
 import { listAllTables, type OpenedCatalog } from "./open";
 
 /** `message` is for people. */
@@ -16,10 +17,15 @@ export interface ConnectionTest { ok: boolean; message: string }
 export async function testCatalog(open: () => OpenedCatalog): Promise<ConnectionTest> {
   try {
     const catalog = open();
+    if (catalog instanceof RestCatalog) return await testServer(catalog);
     return await (isS3Location(catalog.root) ? testBucket(catalog) : testFolder(catalog));
   } catch (caught) {
     return { ok: false, message: asTicklakeError(caught, "CATALOG_INVALID").message };
   }
+}
+
+async function testServer(catalog: OpenedCatalog & RestCatalog): Promise<ConnectionTest> {
+  return { ok: true, message: `${catalog.uri}: ${await tablesIn(catalog)}. Whether tables may be written shows with the first commit.` };
 }
 
 async function testBucket(catalog: OpenedCatalog): Promise<ConnectionTest> {

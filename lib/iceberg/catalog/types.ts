@@ -37,6 +37,11 @@ export interface Table {
    *   look), any other: it has not happened
    */
   commit(base: TableState, updates: readonly MetadataUpdate[], probe?: CommitProbe): Promise<TableState>;
+  /**
+   * Whether a commit on `base` that had no answer may still get through, now that the table is at `now`. Without it: as long as that is the same version. A server that
+   * compares only parts of a version may take it on a later one, too.
+   */
+  mayStillLand?(base: TableState, now: TableState): boolean;
 }
 
 export interface CreateTable {
