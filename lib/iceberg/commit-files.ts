@@ -3,8 +3,8 @@ import type { CommitProbe, Table, TableState } from "./catalog/types";
 import { type FileIO, joinLocation } from "./io/types";
 import { mergeManifests, planMerge } from "./manifest-merge";
 import { addedEntry, readManifestList, withSequence, writeManifest, writeManifestList } from "./manifests";
-import { currentSchema, currentSnapshot, specById } from "./metadata";
-import type { DataFile, ManifestFile, Snapshot } from "./types";
+import { currentSnapshot, specById } from "./metadata";
+import type { DataFile, ManifestFile, Schema, Snapshot } from "./types";
 
 /** Manifests of snapshots that this process wrote or read: its next commit needs them again. */
 const knownLists = new WeakMap<Snapshot, readonly ManifestFile[]>();
@@ -81,13 +81,13 @@ export class CommitFiles {
 }
 
 /**
- * The files of an append: the manifest of its own files is written once, lists once per attempt; merged manifests are kept for the next attempt while
+ * The files of an append: the manifest of its own files is written once (for a schema of the table), lists once per attempt; merged manifests are kept for the next attempt while
  * their parts are still in the table.
  */
 export class AppendFiles extends CommitFiles {
   readonly #io: FileIO;
   readonly #files: readonly DataFile[];
-  #own: ManifestFile[] | undefined;
+  #own: { readonly schemaId: number; readonly manifests: readonly ManifestFile[] } | undefined;
   /** By the paths of their parts. */
   readonly #merged = new Map<string, ManifestFile | undefined>();
 
@@ -97,23 +97,27 @@ export class AppendFiles extends CommitFiles {
     this.#files = files;
   }
 
-  /** Writes the manifest list of one attempt, and before it whatever it needs. Returns its location. */
-  async write(base: TableState, commit: ListCommit, at: CommitProbe | undefined): Promise<string> {
-    this.#own ??= await this.#writeOwn(base, commit.snapshotId);
+  /**
+   * Writes the manifest list of one attempt, and before it whatever it needs. Returns its location.
+   *
+   * @param schema the table's once it has landed
+   */
+  async write(base: TableState, commit: ListCommit, schema: Schema, at: CommitProbe | undefined): Promise<string> {
+    if (this.#own?.schemaId !== schema["schema-id"]) this.#own = { schemaId: schema["schema-id"], manifests: await this.#writeOwn(base, schema, commit.snapshotId) };
     await at?.("after-manifest");
     const kept = await this.#merge(await this.inherited(base), base, commit.snapshotId);
-    const path = await this.writeList(base, commit, [...this.#own, ...kept]);
+    const path = await this.writeList(base, commit, [...this.#own.manifests, ...kept]);
     await at?.("after-manifest-list");
     return path;
   }
 
   /** One manifest per partition spec. */
-  async #writeOwn(base: TableState, snapshotId: bigint): Promise<ManifestFile[]> {
+  async #writeOwn(base: TableState, schema: Schema, snapshotId: bigint): Promise<ManifestFile[]> {
     const { metadata } = base;
     const own: ManifestFile[] = [];
     for (const specId of new Set(this.#files.map((file) => file.specId))) {
       const entries = this.#files.filter((file) => file.specId === specId).map((file) => addedEntry(file, snapshotId));
-      own.push(await writeManifest(this.#io, this.newManifest(base), entries, { metadata, schema: currentSchema(metadata), spec: specById(metadata, specId)! }, snapshotId));
+      own.push(await writeManifest(this.#io, this.newManifest(base), entries, { metadata, schema, spec: specById(metadata, specId)! }, snapshotId));
     }
     return own;
   }

@@ -8,8 +8,10 @@ import { TicklakeError } from "../errors";
 import type { Table, TableState } from "./catalog/types";
 import { type Attempt, type CommitLimits, type CommitTools, PendingChange, type Proposal } from "./commit-change";
 import { AppendFiles } from "./commit-files";
-import { appendSummary, currentSnapshot, ENGINE, snapshotUpdates, specById } from "./metadata";
-import type { DataFile, Snapshot } from "./types";
+import { appendSummary, currentSchema, currentSnapshot, ENGINE, snapshotUpdates, specById } from "./metadata";
+import type { ColumnChange } from "./placement";
+import type { DataFile, Schema, Snapshot } from "./types";
+import type { MetadataUpdate } from "./updates";
 import { encodeWatermarks, encodeWatermarksProperty, findReversal, mergeWatermarks, readWatermarks, type ReadWatermarks, type Watermark, WATERMARKS, watermarksAhead, withoutWatermarks } from "./watermarks";
 
 export type { CommitPoint, CommitProbe } from "./catalog/types";
@@ -26,6 +28,21 @@ export interface AppendRequest extends CommitLimits {
   readonly summary?: Readonly<Record<string, string>>;
   /** Called with the base of every attempt. What it throws (WATERMARK_MOVED, ...) ends the append; nothing was written then. */
   readonly checkBase?: (base: TableState) => void;
+  /**
+   * How the table's schema changes in the same commit, asked with the base of every attempt, after `checkBase`. The files must be written by the ids of that schema: where a base gives
+   * others, it has to throw, which ends the append; nothing was written then.
+   */
+  readonly evolve?: (base: TableState) => Evolution;
+}
+
+/** A change of the schema. */
+export interface Evolution {
+  /** The table's schema with it. */
+  readonly schema: Schema;
+  /** What makes the base's schema that one; empty when it is. */
+  readonly updates: readonly MetadataUpdate[];
+  /** The same for people. */
+  readonly changes: readonly ColumnChange[];
 }
 
 /** A commit that is in the table. */
@@ -41,6 +58,8 @@ export interface CommittedAppend {
   /** The table after it. When the outcome had to be looked up, others may have committed on top. */
   readonly state: TableState;
   readonly snapshot: Snapshot;
+  /** What the attempt that landed made of the schema. */
+  readonly evolution?: Evolution;
 }
 
 /** What tests replace. */
@@ -53,7 +72,7 @@ export interface AppendTools extends CommitTools { readonly version?: string }
  * - COMMIT_UNKNOWN: stopped (signal, maxWaitMs) while the outcome was unknown. The files must not be deleted, nor appended by another call:
  *   `beginAppend` gives an append that can be run again to find out.
  * - any other: nothing was committed, and what the append itself wrote is deleted (the data files are the caller's). COMMIT_CONFLICT and STOPPED when maxWaitMs or signal ended it,
- *   TABLE_REPLACED when the name holds another table now, TABLE_NOT_FOUND, WATERMARK_MOVED, STORAGE_*, whatever checkBase threw.
+ *   TABLE_REPLACED when the name holds another table now, TABLE_NOT_FOUND, WATERMARK_MOVED, STORAGE_*, whatever checkBase or evolve threw.
  */
 export async function append(table: Table, request: AppendRequest, tools?: AppendTools): Promise<CommittedAppend> {
   return beginAppend(table, request, tools).run();
@@ -70,7 +89,7 @@ export class PendingAppend {
   readonly #request: AppendRequest;
   readonly #tools: { readonly now: () => number; readonly version: string };
   readonly #files: AppendFiles;
-  readonly #pending: PendingChange<undefined>;
+  readonly #pending: PendingChange<Evolution | undefined>;
 
   constructor(table: Table, request: AppendRequest, tools: AppendTools = {}) {
     this.#table = table;
@@ -93,18 +112,20 @@ export class PendingAppend {
   /** Commits. After COMMIT_UNKNOWN, and only then, it may be called again: it finds out and goes on. */
   async run(limits: Pick<AppendRequest, "signal" | "maxWaitMs"> = this.#request): Promise<CommittedAppend> {
     const { at } = this.#request;
-    const { base, state, conflicts, snapshot } = (await this.#pending.run({ ...limits, ...(at ? { at } : {}) }))!;
+    const { base, state, conflicts, snapshot, value: evolution } = (await this.#pending.run({ ...limits, ...(at ? { at } : {}) }))!;
     const { "snapshot-id": snapshotId, "sequence-number": sequenceNumber } = snapshot!;
-    return { snapshotId, sequenceNumber, conflicts, version: state.version, base, state, snapshot: snapshot! };
+    return { snapshotId, sequenceNumber, conflicts, version: state.version, base, state, snapshot: snapshot!, ...(evolution ? { evolution } : {}) };
   }
 
-  async #build(base: TableState, attempt: Attempt): Promise<Proposal<undefined>> {
+  async #build(base: TableState, attempt: Attempt): Promise<Proposal<Evolution | undefined>> {
     const { metadata } = base;
     const { snapshotId } = attempt;
     const known = this.#checkBase(base);
+    const evolution = this.#request.evolve?.(base);
+    const schema = evolution?.schema ?? currentSchema(metadata);
     const sequenceNumber = metadata["last-sequence-number"] + 1;
     const parent = currentSnapshot(metadata);
-    const list = await this.#files.write(base, { snapshotId, sequenceNumber, attempt: attempt.number }, this.#request.at);
+    const list = await this.#files.write(base, { snapshotId, sequenceNumber, attempt: attempt.number }, schema, this.#request.at);
     const { watermarks } = this.#request;
     const marks = watermarks?.length ? mergeWatermarks(known.watermarks, watermarks) : undefined;
     const snapshot: Snapshot = {
@@ -114,11 +135,11 @@ export class PendingAppend {
       "timestamp-ms": Math.max(this.#tools.now(), metadata["last-updated-ms"]),
       summary: this.#summary(parent, marks),
       "manifest-list": list,
-      "schema-id": metadata["current-schema-id"],
+      "schema-id": schema["schema-id"],
     };
-    const updates = snapshotUpdates(metadata, snapshot);
+    const updates = [...evolution?.updates ?? [], ...snapshotUpdates(metadata, snapshot)];
     if (marks) updates.push({ action: "set-properties", updates: { [WATERMARKS]: encodeWatermarksProperty(marks, snapshotId, sequenceNumber, besides(known, watermarks!)) } });
-    return { updates, snapshot, value: undefined };
+    return { updates, snapshot, value: evolution };
   }
 
   /** Throws when the append must not go onto this base; else the watermarks of the base. */

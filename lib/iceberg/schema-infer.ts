@@ -1,57 +1,70 @@
 /** A schema from sample rows. */
 import { TicklakeError } from "../errors";
-import { assignFreshIds, lastColumnId, typeText } from "./schema";
-import type { NestedField, PrimitiveType, Schema, StructType, Type } from "./types";
+import { assignFreshIds, typeText } from "./schema";
+import type { PrimitiveType, Schema, StructType, Type } from "./types";
 
 const WHOLE = /^-?\d{1,19}$/;
 
-/** `undefined`: nothing but nulls seen. `digits`: text that is a whole number (a 63-bit id beyond 2^53 travels as text). */
-type Seen = undefined | PrimitiveType | { kind: "digits" } | { kind: "list"; element: Seen } | { kind: "struct"; fields: Map<string, Seen> };
+/** What values of a field were like. `undefined`: nothing but nulls seen. `digits`: text that is a whole number (a 63-bit id beyond 2^53 travels as text). */
+export type Seen = undefined | PrimitiveType | { kind: "digits" } | { kind: "list"; element: Seen } | { kind: "struct"; fields: Map<string, Seen> };
+
+/** Values nested deeper than this have no schema: an object that holds itself would have no end. */
+const MAX_DEPTH = 32;
 
 /**
  * A schema for rows like these. The rules: true/false = boolean; whole numbers up to 2^53 and bigint = long (whole
  * numbers and text of digits mixed too: ids); other numbers = double, also mixed with whole ones; text = string; Date = timestamptz;
  * Buffer = binary; arrays = list; objects = struct; null in every row = string. All optional, columns in order of appearance.
  *
+ * @param onlyNulls what becomes of a field without any value (nulls, empty lists, empty objects): `string`, or no column
  * @throws TicklakeError SCHEMA_MISMATCH when a field has values of types that do not go together; SCHEMA_INVALID without any field
  */
-export function inferSchema(rows: readonly unknown[]): Schema {
-  const seen: Extract<Seen, { kind: "struct" }> = { kind: "struct", fields: new Map() };
-  for (const row of rows) {
-    if (typeof row !== "object" || row === null || Array.isArray(row)) continue; // rejected later, one by one
-    mergeObject(seen.fields, row as Record<string, unknown>, "");
-  }
-  if (seen.fields.size === 0) throw new TicklakeError("SCHEMA_INVALID", "No schema can be inferred: the first batch has no row with a field. Send objects, or set a schema.");
-  return assignFreshIds({ "schema-id": 0, ...(toType(seen) as StructType) });
-}
-
-/** The top-level fields that rows have and the schema lacks, with ids after the schema's last (for adding columns to a table). */
-export function missingFields(schema: Schema, rows: readonly unknown[], lastId: number = lastColumnId(schema)): NestedField[] {
-  const known = new Set(schema.fields.map((f) => f.name));
-  const extra: Map<string, Seen> = new Map();
-  for (const row of rows) {
-    if (typeof row !== "object" || row === null || Array.isArray(row)) continue;
-    for (const key in row) {
-      if (known.has(key)) continue;
-      const value = (row as Record<string, unknown>)[key];
-      if (value != null) extra.set(key, merge(extra.get(key), look(value, key), key));
+export function inferSchema(rows: readonly unknown[], onlyNulls: "string" | "leave-out" = "string"): Schema {
+  const fields = new Map<string, Seen>();
+  try {
+    for (const row of rows) {
+      if (typeof row !== "object" || row === null || Array.isArray(row)) continue; // rejected later, one by one
+      mergeObject(fields, row as Record<string, unknown>, "", 0);
     }
+  } catch (cause) {
+    if (!(cause instanceof TicklakeError)) throw cause;
+    throw new TicklakeError(cause.code, `No schema can be inferred: ${cause.message} Set a schema, or make the rows agree.`, { cause });
   }
-  if (extra.size === 0) return [];
-  const struct = toType({ kind: "struct", fields: extra }) as StructType;
-  return assignFreshIds({ "schema-id": 0, ...struct }, lastId + 1).fields;
+  const seen: Seen = { kind: "struct", fields };
+  const decided = onlyNulls === "string" ? seen : withoutUndecided(seen);
+  if (typeof decided !== "object" || decided.kind !== "struct" || decided.fields.size === 0) {
+    throw new TicklakeError("SCHEMA_INVALID", `No schema can be inferred: the first batch has no row with a field${fields.size > 0 ? " that has a value" : ""}. Send objects, or set a schema.`);
+  }
+  return assignFreshIds({ "schema-id": 0, ...(typeOfSeen(decided) as StructType) });
 }
 
-function mergeObject(fields: Map<string, Seen>, row: Record<string, unknown>, path: string): void {
+/** What is certain of it: without fields of nulls alone, empty lists and empty objects. Undefined where nothing is. */
+export function withoutUndecided(seen: Seen): Seen {
+  if (typeof seen !== "object" || seen.kind === "digits") return seen;
+  if (seen.kind === "list") {
+    const element = withoutUndecided(seen.element);
+    return element === undefined ? undefined : { kind: "list", element };
+  }
+  const fields = new Map([...seen.fields].map(([name, field]) => [name, withoutUndecided(field)] as const).filter(([, field]) => field !== undefined));
+  return fields.size === 0 ? undefined : { kind: "struct", fields };
+}
+
+function mergeObject(fields: Map<string, Seen>, row: Record<string, unknown>, path: string, depth: number): void {
   for (const key in row) {
-    if (key === "") throw new TicklakeError("SCHEMA_INVALID", `No schema can be inferred: ${path || "a row"} has a field with an empty name.`);
+    if (key === "") throw new TicklakeError("SCHEMA_INVALID", `${path || "a row"} has a field with an empty name.`);
     const name = path + key;
     const value = row[key];
-    fields.set(key, value == null ? fields.get(key) : merge(fields.get(key), look(value, name), name));
+    fields.set(key, value == null ? fields.get(key) : mergeSeen(fields.get(key), seenIn(value, name, depth), name));
   }
 }
 
-function look(value: unknown, path: string): Seen {
+/**
+ * What a value is like.
+ *
+ * @param path of the field, for messages
+ * @throws TicklakeError SCHEMA_MISMATCH where it cannot be a value of any type; SCHEMA_INVALID for a field without a name
+ */
+export function seenIn(value: unknown, path: string, depth = 0): Seen {
   switch (typeof value) {
     case "boolean": return "boolean";
     case "bigint": return "long";
@@ -63,25 +76,27 @@ function look(value: unknown, path: string): Seen {
   if (value === null) return undefined;
   if (value instanceof Date) return "timestamptz";
   if (ArrayBuffer.isView(value)) return "binary";
+  if (depth === MAX_DEPTH) throw new TicklakeError("SCHEMA_MISMATCH", `${path}: nested deeper than ${MAX_DEPTH} levels.`);
   if (Array.isArray(value)) {
     let element: Seen;
-    for (const item of value as unknown[]) if (item != null) element = merge(element, look(item, `${path}.element`), `${path}.element`);
+    for (const item of value as unknown[]) if (item != null) element = mergeSeen(element, seenIn(item, `${path}.element`, depth + 1), `${path}.element`);
     return { kind: "list", element };
   }
   const fields = new Map<string, Seen>();
-  mergeObject(fields, value as Record<string, unknown>, `${path}.`);
+  mergeObject(fields, value as Record<string, unknown>, `${path}.`, depth + 1);
   return fields.size === 0 ? undefined : { kind: "struct", fields };
 }
 
-function merge(a: Seen, b: Seen, path: string): Seen {
+/** What holds for both. @throws TicklakeError SCHEMA_MISMATCH where they do not go together */
+export function mergeSeen(a: Seen, b: Seen, path: string): Seen {
   if (a === undefined || a === b) return b;
   if (b === undefined) return a;
   if (typeof a === "object" && typeof b === "object") {
     if (a.kind === "digits" && b.kind === "digits") return a;
-    if (a.kind === "list" && b.kind === "list") return { kind: "list", element: merge(a.element, b.element, `${path}.element`) };
+    if (a.kind === "list" && b.kind === "list") return { kind: "list", element: mergeSeen(a.element, b.element, `${path}.element`) };
     if (a.kind === "struct" && b.kind === "struct") {
       const fields = new Map(a.fields);
-      for (const [name, type] of b.fields) fields.set(name, merge(fields.get(name), type, `${path}.${name}`));
+      for (const [name, type] of b.fields) fields.set(name, mergeSeen(fields.get(name), type, `${path}.${name}`));
       return { kind: "struct", fields };
     }
   }
@@ -89,14 +104,14 @@ function merge(a: Seen, b: Seen, path: string): Seen {
   const other = digits(a) ? b : digits(b) ? a : undefined;
   if (other === "string" || other === "long") return other;
   if ((a === "long" && b === "double") || (a === "double" && b === "long")) return "double";
-  throw new TicklakeError("SCHEMA_MISMATCH", `No schema can be inferred: ${path} is ${typeText(toType(a))} in one row and ${typeText(toType(b))} in another. Set a schema, or make the rows agree.`);
+  throw new TicklakeError("SCHEMA_MISMATCH", `${path} is ${typeText(typeOfSeen(a))} in one row and ${typeText(typeOfSeen(b))} in another.`);
 }
 
-function toType(seen: Seen): Type {
+/** The type of a column for it, without ids (0). */
+export function typeOfSeen(seen: Seen): Type {
   if (seen === undefined) return "string";
   if (typeof seen === "string") return seen;
   if (seen.kind === "digits") return "string";
-  if (seen.kind === "list") return { type: "list", "element-id": 0, element: toType(seen.element), "element-required": false };
-  return { type: "struct", fields: [...seen.fields].map(([name, type]) => ({ id: 0, name, required: false, type: toType(type) })) };
+  if (seen.kind === "list") return { type: "list", "element-id": 0, element: typeOfSeen(seen.element), "element-required": false };
+  return { type: "struct", fields: [...seen.fields].map(([name, type]) => ({ id: 0, name, required: false, type: typeOfSeen(type) })) };
 }
-

@@ -5,7 +5,7 @@
 import { TicklakeError } from "../errors";
 import type { ListType, MapType, NestedField, PrimitiveType, Schema, StructType, Type } from "./types";
 
-export { inferSchema, missingFields } from "./schema-infer";
+export { inferSchema } from "./schema-infer";
 export { presetSchema, TRADES_SCHEMA, TRADES_READABLE_SCHEMA, TRADES_PARTITION_BY } from "./schema-presets";
 
 const PLAIN_TYPES: ReadonlySet<string> = new Set([

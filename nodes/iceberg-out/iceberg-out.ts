@@ -98,6 +98,7 @@ export = (RED: NodeAPI): void => {
     function events(table: string, waiting: () => number): TableSinkEvents {
       return {
         committed(result, parts) {
+          for (const { name, type, from } of result.columns ?? []) node.log(from ? `${table}: column ${name} is ${type} now, it was ${from}` : `${table}: new column ${name} (${type})`);
           status.committed(table, result, waiting());
           meter.add(result);
           targets.get(table)?.care.committed(result.files);

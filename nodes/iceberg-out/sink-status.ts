@@ -15,13 +15,19 @@ const ADVICE: { readonly [code: string]: ((error: TicklakeError) => string) | un
   TOPIC_REPLACED: ({ details }) => `${String(details?.["topic"])}/${String(details?.["partition"])} was made anew: seek with forget`,
 };
 
+/** Columns that a commit added or widened: the first few, the log has all. */
+function columnsText(columns: NonNullable<CommitResult["columns"]>): string {
+  const shown = columns.slice(0, 3).map(({ name, type }) => short(`${name} (${type})`, 40)).join(", ");
+  return `new: ${shown}${columns.length > 3 ? ` and ${columns.length - 3} more` : ""}`;
+}
+
 const number = (n: number): string => n.toLocaleString("en-US");
 
 /** What stands under an iceberg-out node: how much waits, what the last commit took, what is in the way. */
 export class SinkStatus {
   #waiting = new Map<string, number>();
   #rejected = 0;
-  #last: { rows: number; ms: number } | undefined;
+  #last: Pick<CommitResult, "rows" | "ms" | "columns"> | undefined;
   /** What maintenance did last, and tables whose history is too long. */
   #maintained: string | undefined;
   readonly #advice = new Map<string, string>();
@@ -81,6 +87,7 @@ export class SinkStatus {
     }
     const texts = [`${number(this.#total)} rows wait`];
     if (this.#last) texts.push(`last commit ${number(this.#last.rows)} in ${number(this.#last.ms)} ms`);
+    if (this.#last?.columns) texts.push(columnsText(this.#last.columns));
     if (this.#rejected > 0) texts.push(`${number(this.#rejected)} rejected`);
     if (this.#maintained) texts.push(this.#maintained);
     const advice = this.#advice.values().next().value;

@@ -3,8 +3,10 @@ import { TicklakeError } from "../../errors";
 import { isPrimitive, leafColumns, show, type LeafColumn } from "../schema";
 import type { Schema } from "../types";
 import { columnBytes, rowIndex, sliceColumn, type ColumnBatch, type ColumnData, type Runs } from "./batch";
+import { carryColumns, type Origins } from "./carry";
 import { bulkAppend, type BulkRows, type TopColumn } from "./bulk";
 import { fixedWidthBuilder, type LeafBuilder, type Problem } from "./leaf";
+import { releaseBatch } from "./memory";
 import { NestedColumn } from "./nested";
 import { BinaryBuilder, TextBuilder } from "./text";
 
@@ -33,15 +35,24 @@ function makeBuilder(leaf: LeafColumn, problem: Problem): LeafBuilder {
  * Rows are numbered from 0 through the life of the accumulator, in the order in which they were accepted.
  */
 export class ColumnAccumulator {
-  private readonly leaves: LeafColumn[];
-  private readonly columns: TopColumn[];
+  private leaves!: LeafColumn[];
+  private columns!: TopColumn[];
   private readonly problem: Problem = { reason: "" };
-  private readonly appendRows: Appender;
+  private appendRows!: Appender;
   /** Numbers of the rows held, ascending. */
   private held: [from: number, to: number][] = [];
   private next = 0;
 
-  constructor(readonly schema: Schema) {
+  #schema!: Schema;
+
+  constructor(schema: Schema) {
+    this.layOut(schema);
+  }
+
+  get schema(): Schema { return this.#schema; }
+
+  private layOut(schema: Schema): void {
+    this.#schema = schema;
     this.leaves = leafColumns(schema);
     const builders = this.leaves.map((leaf) => makeBuilder(leaf, this.problem));
     this.columns = schema.fields.map((field) => (isPrimitive(field.type) ? { field, flat: builders.shift()! } : { field, nested: new NestedColumn(field, builders, this.problem) }));
@@ -81,6 +92,26 @@ export class ColumnAccumulator {
     for (const step of steps) step();
     return this.hold(rows.count);
   }
+
+  /**
+   * Goes on with another schema; the rows held go over to it and keep their numbers.
+   *
+   * @param origins which leaf each of the new schema's was
+   * @returns false, and nothing has changed, where a value held does not fit it
+   */
+  evolve(schema: Schema, origins: Origins): boolean {
+    const { rows } = this;
+    const before = this.data();
+    const columns = carryColumns(before, this.schema, schema, origins, rows);
+    if (!columns) return false;
+    this.layOut(schema);
+    if (rows > 0) this.load(columns);
+    releaseBatch({ rows, columns: before, bytes: 0 });
+    return true;
+  }
+
+  /** How many values each leaf holds, nulls aside. */
+  get counts(): number[] { return this.data().map(({ count }) => count); }
 
   /** Numbers for so many new rows. */
   private hold(rows: number): { from: number; to: number } {
@@ -123,13 +154,18 @@ export class ColumnAccumulator {
   }
 
   private keep(all: readonly ColumnData[], runs: Runs, kept: [number, number][], rows: number): void {
-    const rest = runs.length > 0 ? all.map((column, i) => sliceColumn(column, rowIndex(column, this.leaves[i]!, rows), runs)) : [];
+    if (runs.length > 0) this.load(all.map((column, i) => sliceColumn(column, rowIndex(column, this.leaves[i]!, rows), runs)));
+    else for (const column of this.columns) (column.flat ?? column.nested!).reset();
+    this.held = kept;
+  }
+
+  /** Takes over copies of these columns, in the order of the leaves. */
+  private load(columns: ColumnData[]): void {
+    const rest = [...columns];
     for (const column of this.columns) {
-      if (rest.length === 0) (column.flat ?? column.nested!).reset();
-      else if (column.flat) column.flat.load(rest.shift()!);
+      if (column.flat) column.flat.load(rest.shift()!);
       else column.nested!.load(rest);
     }
-    this.held = kept;
   }
 
   /** Positions (runs) inside and outside of ranges of row numbers. */

@@ -1,12 +1,14 @@
 import { asTicklakeError, TicklakeError } from "../../errors";
 import type { CommitProbe } from "../catalog/types";
 import { append } from "../commit";
-import { releaseBatch, type ColumnBatch } from "../columns";
+import { carryColumns, releaseBatch, type ColumnBatch } from "../columns";
 import { rowIndex, sliceColumn } from "../columns/batch";
 import { deleteDataFiles, writeDataFiles } from "../data-files";
 import type { EncoderPool } from "../parquet/pool";
-import { leafColumns } from "../schema";
-import type { DataFile, PartitionSpec, Schema } from "../types";
+import { specById } from "../metadata";
+import { sameColumns, type Placement } from "../placement";
+import { leafColumns, typeText } from "../schema";
+import type { DataFile, PartitionSpec, Schema, TableMetadata } from "../types";
 import type { OpenTable } from "./open-table";
 import type { SinkOptions } from "./options";
 import { retrying } from "../../retry";
@@ -27,6 +29,8 @@ export interface CommitResult {
   readonly conflicts: number;
   /** Rows recognised as being in the table already since the last commit. */
   readonly duplicates: number;
+  /** Columns that the table got with it; absent when it got none. */
+  readonly columns?: readonly { readonly name: string; readonly type: string; /** What it was, where it was widened. */ readonly from?: string }[];
 }
 
 export interface CommitterDeps {
@@ -44,8 +48,16 @@ export interface CommitterDeps {
   readonly at?: CommitProbe;
 }
 
-/** Columns that were detached, with the row numbers that they hold and the layout that they have. */
-interface Taken { readonly batch: ColumnBatch; readonly ranges: readonly Range[]; readonly schema: Schema; readonly spec: PartitionSpec }
+/** Columns that were detached, with the row numbers that they hold and the schema for which they were laid out. */
+interface Taken { readonly batch: ColumnBatch; readonly ranges: readonly Range[]; readonly layout: Schema }
+
+/** Rows as one commit writes them. */
+interface Placed { readonly batch: ColumnBatch; readonly placement: Placement; readonly spec: PartitionSpec; readonly place: (metadata: TableMetadata) => Placement }
+
+/** Another writer gave the columns other ids, or other types, than those that the files have. */
+class PlacementMoved extends TicklakeError {
+  constructor(table: string) { super("SCHEMA_MISMATCH", `The columns of ${table} changed while rows were written; they are written anew.`); }
+}
 
 /**
  * Takes one selection into the table: encode, write the data files, append. What a repetition can mend is repeated
@@ -61,32 +73,56 @@ export class Committer {
   async commit(selection: Selection): Promise<{ result?: Omit<CommitResult, "duplicates">; landed: Selection }> {
     const { open, now } = this.deps;
     const began = now();
-    const { schema, spec } = open;
     if (selection.rows === 0) return { landed: selection };
-    const taken: Taken = { batch: open.columns.take(selection.ranges), ranges: selection.ranges, schema, spec };
+    const taken: Taken = { batch: open.columns.take(selection.ranges), ranges: selection.ranges, layout: open.rows.schema };
+    open.rows.fix(taken.batch.columns.map(({ count }) => count));
     for (let left = selection; ;) {
       if (left.rows === 0) return { landed: left };
-      const files = await this.#write(taken, left);
+      const placed = this.#place(taken, left);
+      const files = await this.#write(placed);
       try {
-        const outcome = await this.#append(left, files);
-        open.follow(outcome.state);
+        const { state, snapshotId, sequenceNumber, conflicts, evolution } = await this.#append(left, files, placed);
+        open.follow(state);
         this.deps.followed();
         releaseBatch(taken.batch);
         return {
           landed: left,
           result: {
-            table: open.name, snapshotId: String(outcome.snapshotId), sequenceNumber: outcome.sequenceNumber, rows: left.rows, files: files.length,
-            bytes: files.reduce((sum, file) => sum + file.fileSizeInBytes, 0), ms: Math.round(now() - began), conflicts: outcome.conflicts,
+            table: open.name, snapshotId: String(snapshotId), sequenceNumber, rows: left.rows, files: files.length,
+            bytes: files.reduce((sum, file) => sum + file.fileSizeInBytes, 0), ms: Math.round(now() - began), conflicts,
+            ...(evolution && evolution.changes.length > 0 ? { columns: evolution.changes.map(({ name, type, from }) => ({ name, type: typeText(type), ...(from ? { from } : {}) })) } : {}),
           },
         };
       } catch (caught) {
         const error = asTicklakeError(caught);
         // Only where it is certain that no snapshot names them: files of an unknown commit are never deleted.
         if (error.kind !== "unknown-outcome") await deleteDataFiles(open.table, files);
-        if (error.code !== "DELIVERY_ABORTED" && error.code !== "WATERMARK_MOVED") throw error;
-        left = await this.#reduce(left);
+        if (error.code === "DELIVERY_ABORTED" || error.code === "WATERMARK_MOVED") left = await this.#reduce(left);
+        else if (!(error instanceof PlacementMoved) && !this.#lostSpec(error, placed.spec)) throw error;
       }
     }
+  }
+
+  /** Whether it failed only because the partition spec was removed meanwhile: another one holds now. */
+  #lostSpec(error: TicklakeError, spec: PartitionSpec): boolean {
+    const { open } = this.deps;
+    if (error.code !== "PARTITION_SPEC_INVALID") return false;
+    open.follow(open.table.state);
+    return specById(open.metadata, spec["spec-id"]) === undefined;
+  }
+
+  /** What is left of the rows, under the ids and types of the table as it is known. @throws TicklakeError SCHEMA_MISMATCH */
+  #place(taken: Taken, selection: Selection): Placed {
+    const { open } = this.deps;
+    const { layout } = taken, { spec } = open;
+    const batch = pickRows(taken, selection.ranges);
+    const counts = batch.columns.map(({ count }) => count);
+    const place = (metadata: TableMetadata): Placement => open.place(layout, counts, metadata, spec);
+    const placement = place(open.metadata);
+    if (placement.schema === layout) return { batch, placement, spec, place };
+    const columns = carryColumns(batch.columns, layout, placement.schema, placement.origins, batch.rows);
+    if (!columns) throw new TicklakeError("SCHEMA_MISMATCH", `Another writer changed columns of ${open.name} while rows waited, and some of their values do not fit any more. None of them was written; they are judged anew.`);
+    return { batch: { ...batch, columns }, placement, spec, place };
   }
 
   async #reduce(selection: Selection): Promise<Selection> {
@@ -98,14 +134,13 @@ export class Committer {
     return selection.reduce(marks, this.deps.duplicate);
   }
 
-  async #write(taken: Taken, selection: Selection): Promise<DataFile[]> {
+  async #write({ batch, placement: { schema }, spec }: Placed): Promise<DataFile[]> {
     const { open, options, encoder, signal, onRetry } = this.deps;
-    const batch = pickRows(taken, selection.ranges);
-    const encoded = await retrying(() => encoder.encode({ batch, schema: taken.schema, spec: taken.spec, codec: options.codec }), { signal, onRetry });
-    return retrying(() => writeDataFiles(open.table, encoded, taken.spec["spec-id"], this.deps.at), { signal, onRetry });
+    const encoded = await retrying(() => encoder.encode({ batch, schema, spec, codec: options.codec }), { signal, onRetry });
+    return retrying(() => writeDataFiles(open.table, encoded, spec["spec-id"], this.deps.at), { signal, onRetry });
   }
 
-  #append(selection: Selection, files: DataFile[]): ReturnType<typeof append> {
+  #append(selection: Selection, files: DataFile[], { placement, place }: Placed): ReturnType<typeof append> {
     const { open, options, signal, onRetry } = this.deps;
     return retrying(() => append(open.table, {
       files, signal, ...(this.deps.at ? { at: this.deps.at } : {}),
@@ -114,6 +149,11 @@ export class Committer {
         open.follow(base);
         this.deps.followed();
         selection.check(options.exactlyOnce ? open.marks : new Map());
+      },
+      evolve: ({ metadata }) => {
+        const now = place(metadata);
+        if (!sameColumns(now, placement)) throw new PlacementMoved(open.name);
+        return { schema: now.table, updates: now.updates, changes: now.changes };
       },
     }), { signal, onRetry });
   }
@@ -132,7 +172,7 @@ function pickRows(taken: Taken, wanted: readonly Range[]): ColumnBatch {
     position += to - from;
   }
   if (rows === taken.batch.rows) return taken.batch;
-  const leaves = leafColumns(taken.schema);
+  const leaves = leafColumns(taken.layout);
   const columns = taken.batch.columns.map((column, i) => sliceColumn(column, rowIndex(column, leaves[i]!, taken.batch.rows), runs));
   return { rows, columns, bytes: Math.ceil((taken.batch.bytes * rows) / Math.max(1, taken.batch.rows)) };
 }

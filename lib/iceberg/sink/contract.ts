@@ -25,7 +25,7 @@ export interface TableSinkEvents {
   changed(): void;
 }
 
-export interface TableSinkDeps extends Omit<OpenOptions, "before"> {
+export interface TableSinkDeps extends Omit<OpenOptions, "before" | "events"> {
   /** Id of the node that the sink belongs to (by default the ledger's id of the sink). */
   readonly node?: string;
   readonly options: SinkOptions;

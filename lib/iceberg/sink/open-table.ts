@@ -1,16 +1,17 @@
 import { TicklakeError } from "../../errors";
 import type { Catalog, Table, TableState } from "../catalog/types";
-import { ColumnAccumulator, releaseBatch, type BulkRows } from "../columns";
-import { currentSchema, defaultSpec } from "../metadata";
+import type { ColumnAccumulator } from "../columns";
+import { defaultSpec } from "../metadata";
+import { placeRows, type Placement } from "../placement";
 import { checkCompatible, inferSchema, parseSchema, presetSchema } from "../schema";
 import { parsePartitionBy, UNPARTITIONED } from "../transforms";
-import type { PartitionSpec, Schema, TableIdentifier } from "../types";
+import type { PartitionSpec, Schema, TableIdentifier, TableMetadata } from "../types";
 import { readWatermarks } from "../watermarks";
 import type { Marks } from "./marks";
 import { Standing } from "./standing";
 import type { SinkOptions } from "./options";
-import type { LazyRows } from "./lazy-rows";
-import { isKafkaRecord, type Rows } from "./payload";
+import type { Rows } from "./payload";
+import { RowLayout } from "./row-layout";
 
 export interface OpenOptions {
   readonly catalog: Catalog;
@@ -20,6 +21,7 @@ export interface OpenOptions {
   readonly options: SinkOptions;
   /** Where the table that had this name before stood. */
   readonly before?: Standing;
+  readonly events: { warn(text: string): void };
 }
 
 /**
@@ -27,23 +29,20 @@ export interface OpenOptions {
  * spec hold; those of the options serve to create it.
  */
 export class OpenTable {
-  columns: ColumnAccumulator;
-  schema: Schema;
-  spec: PartitionSpec;
   readonly standing: Standing;
   readonly name: string;
+  readonly rows: RowLayout;
   #state: TableState;
-  #names: Set<string>;
-  #scratch: ColumnAccumulator | undefined;
 
   private constructor(readonly table: Table, private readonly options: OpenOptions) {
     this.name = options.name;
     this.#state = table.state;
     this.standing = new Standing(options.options.writerId, table.state.metadata["table-uuid"], options.before);
-    this.schema = currentSchema(table.state.metadata);
-    this.spec = defaultSpec(table.state.metadata);
-    this.columns = new ColumnAccumulator(this.schema);
-    this.#names = new Set(this.columnNames);
+    const { schema, evolve } = options.options;
+    const drawn = schema === "infer" ? [] : schemaFor(schema, []).fields;
+    this.rows = new RowLayout(table.state.metadata, {
+      table: options.name, evolve: evolve === "add-columns", drawn: new Map(drawn.map((field) => [field.name, field.type])), warn: options.events.warn,
+    });
     this.follow(table.state);
   }
 
@@ -70,7 +69,7 @@ export class OpenTable {
     if (!options.options.createTable) {
       throw new TicklakeError("TABLE_NOT_FOUND", `There is no table ${options.name} in catalog ${catalog.name}. Create it, correct the name, or allow iceberg-out to create it.`);
     }
-    const schema = schemaFor(options.options.schema, sample);
+    const schema = schemaFor(options.options.schema, sample, options.options.evolve === "no" ? "string" : "leave-out");
     const spec = options.options.partitionBy === "" ? UNPARTITIONED : parsePartitionBy(options.options.partitionBy, schema);
     try {
       return new OpenTable(await catalog.createTable(identifier, { schema, spec }), options);
@@ -81,51 +80,28 @@ export class OpenTable {
     }
   }
 
-  get columnNames(): readonly string[] { return this.schema.fields.map((field) => field.name); }
+  get columnNames(): readonly string[] { return [...this.rows.names]; }
 
-  /** Fields of a row that the table has no column for. */
-  unknownFields(row: unknown): string[] {
-    if (typeof row !== "object" || row === null || Array.isArray(row)) return [];
-    const unknown: string[] = [];
-    for (const key in row) if (!this.#names.has(key)) unknown.push(key);
-    return unknown;
-  }
+  /** The columns of the rows that wait. */
+  get columns(): ColumnAccumulator { return this.rows.columns; }
 
-  /** Why a row cannot be of this table at all, judged by its fields' names: such a row would land with nothing in it. */
-  foreign(row: unknown): string | undefined {
-    if (typeof row !== "object" || row === null || Array.isArray(row)) return undefined; // the accumulator says it
-    const fields = row as Record<string, unknown>;
-    if (fields["t"] !== undefined && fields["timestamp"] === undefined && this.#names.has("timestamp") && !this.#names.has("t")) {
-      return "t: this is a trade in the feed's own form; put explode-trades before iceberg-out";
+  /** The partition spec by which rows are written now. */
+  get spec(): PartitionSpec { return defaultSpec(this.#state.metadata); }
+
+  get metadata(): TableMetadata { return this.#state.metadata; }
+
+  /**
+   * Where rows of a layout go in a version of the table, and which columns that gets for them.
+   *
+   * @throws TicklakeError SCHEMA_MISMATCH as `placeRows`
+   */
+  place(layout: Schema, counts: readonly number[], metadata: TableMetadata, spec: PartitionSpec): Placement {
+    const placement = placeRows(layout, counts, metadata, spec);
+    if (placement.changes.length > 0 && this.options.options.evolve === "no") {
+      throw new TicklakeError("SCHEMA_MISMATCH", `Columns of ${this.name} became narrower again while rows waited. None of them was written; they are judged anew.`);
     }
-    if (fields[this.#first] !== undefined) return undefined;
-    if ("value" in fields && !this.#names.has("value") && isKafkaRecord(fields)) {
-      return fields.value === null ? "a Kafka record without a value (a tombstone) is no row" : `value: a Kafka record is a row where its value is an object; set kafka-in's format to JSON, or give ${this.name} a column value`;
-    }
-    for (const name of this.#names) if (fields[name] !== undefined) return undefined;
-    return `none of its fields is a column of ${this.name} (${this.columnNames.join(", ")})`;
+    return placement;
   }
-
-  /** Whether rows that are columns are taken whole. */
-  fits({ columns }: LazyRows): boolean {
-    const scratch = this.#scratch ??= new ColumnAccumulator(this.schema);
-    const numbers = this.#shares(columns) ? scratch.appendColumns(columns) : undefined;
-    if (numbers) releaseBatch(scratch.take([[numbers.from, numbers.to]]));
-    return numbers !== undefined;
-  }
-
-  /** Takes in rows that are columns; undefined, and nothing was taken, where each has to be looked at. */
-  appendColumns({ columns }: LazyRows): { from: number; to: number } | undefined {
-    return this.#shares(columns) ? this.columns.appendColumns(columns) : undefined;
-  }
-
-  /** Rows that have no column of the table are refused one by one. */
-  #shares({ columns }: BulkRows): boolean {
-    for (const name of this.#names) if (Object.hasOwn(columns, name)) return true;
-    return false;
-  }
-
-  get #first(): string { return this.schema.fields[0]?.name ?? ""; }
 
   /**
    * Takes over a newer state of the table: marks hold from now on.
@@ -146,40 +122,20 @@ export class OpenTable {
   get marks(): Marks { return this.standing.marks; }
 
   /**
-   * Says which of rows that are in the table already were refused when they were written: their rejects may not have got through before a crash.
+   * Between two commits: another writer may have changed columns or partitioning, or the last commit added columns. Rows that wait go along.
    *
-   * @returns how many
+   * @throws TicklakeError SCHEMA_MISMATCH when rows that wait do not fit any more
    */
-  refused(rows: Rows, reject: (row: unknown, reason: string) => void): number {
-    const scratch = this.#scratch ??= new ColumnAccumulator(this.schema);
-    let count = 0;
-    const { from, to } = scratch.append(rows, (row, _index, reason) => { count++; reject(row, reason); });
-    releaseBatch(scratch.take([[from, to]]));
-    return count;
-  }
-
-  /** After a commit: another writer may have changed columns or partitioning; new rows are laid out for what holds now. */
-  followLayout(): boolean {
-    const schema = currentSchema(this.#state.metadata);
-    const spec = defaultSpec(this.#state.metadata);
-    // Rows that wait were laid out for the old schema, which stays valid: ids never change their meaning.
-    if (this.columns.rows > 0 || (schema["schema-id"] === this.schema["schema-id"] && spec["spec-id"] === this.spec["spec-id"])) return false;
-    this.schema = schema;
-    this.spec = spec;
-    this.columns = new ColumnAccumulator(schema);
-    this.#scratch = undefined;
-    this.#names = new Set(this.columnNames);
-    return true;
-  }
+  followLayout(): void { this.rows.follow(this.#state.metadata); }
 
   /** A drawn schema that cannot be written to the table that is there is a mistake in the dialog: say so at once, not per row. */
   private checked(): this {
-    const { schema, table } = this.options.options;
+    const { schema, table, evolve } = this.options.options;
     if (schema === "infer") return this;
     const drawn = schemaFor(schema, []);
     // A value that the table requires is judged row by row.
-    const { problems, missing } = checkCompatible({ ...drawn, fields: drawn.fields.map((field) => ({ ...field, required: true })) }, this.schema);
-    if (missing.length > 0) problems.push(`it lacks ${missing.map((field) => field.name).join(", ")} (it has ${this.columnNames.join(", ")})`);
+    const { problems, missing } = checkCompatible({ ...drawn, fields: drawn.fields.map((field) => ({ ...field, required: true })) }, this.rows.schema);
+    if (missing.length > 0 && evolve === "no") problems.push(`it lacks ${missing.map((field) => field.name).join(", ")} (it has ${this.columnNames.join(", ")})`);
     if (problems.length > 0) {
       throw new TicklakeError("SCHEMA_MISMATCH", `Table ${table} exists with other columns than this node is set to: ${problems.join("; ")}. Choose the schema that the table has ("from the first batch" takes any), or another table.`);
     }
@@ -188,7 +144,7 @@ export class OpenTable {
 }
 
 /** The schema that the option names: a preset, drawn JSON, or inferred from rows. */
-export function schemaFor(option: string, sample: Rows): Schema {
-  if (option === "infer") return inferSchema(sample);
+export function schemaFor(option: string, sample: Rows, onlyNulls: "string" | "leave-out" = "string"): Schema {
+  if (option === "infer") return inferSchema(sample, onlyNulls);
   return presetSchema(option) ?? parseSchema(option);
 }

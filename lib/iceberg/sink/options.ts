@@ -23,6 +23,8 @@ export interface SinkOptions {
   readonly writerId: string;
   /** Compaction and expiry by itself. */
   readonly maintenance: boolean;
+  /** What becomes of fields that the table has no column for: left away, or they get one. */
+  readonly evolve: "no" | "add-columns";
 }
 
 const flag = (fallback: boolean) => z.union([z.boolean(), z.enum(["true", "false", ""])]).optional()
@@ -46,7 +48,7 @@ const shape = z.object({
   codec: z.enum(["snappy", "gzip", "zstd", "none", ""]).optional().transform((v) => (v || "snappy") as Codec),
   exactlyOnce: flag(true),
   writerId: z.string().optional(),
-  evolve: z.enum(["no", "add-columns", ""]).optional(),
+  evolve: z.enum(["no", "add-columns", ""]).optional().transform((v) => v || "no"),
   maintenance: flag(false),
 });
 
@@ -63,7 +65,6 @@ export function parseSinkOptions(properties: Record<string, unknown>, fallbackWr
     throw new TicklakeError("CONFIG_INVALID", `iceberg-out: ${reasons}.`);
   }
   const p = parsed.data;
-  if (p.evolve === "add-columns") throw new TicklakeError("CONFIG_INVALID", "iceberg-out: evolve \"add-columns\" is not available yet; choose \"no\".");
   const interval = p.commitInterval === undefined || p.commitInterval === "" ? 10 : p.commitInterval;
   return {
     table: p.table,
@@ -77,5 +78,6 @@ export function parseSinkOptions(properties: Record<string, unknown>, fallbackWr
     exactlyOnce: p.exactlyOnce,
     writerId: p.writerId?.trim() || fallbackWriterId,
     maintenance: p.maintenance,
+    evolve: p.evolve,
   };
 }

@@ -1,4 +1,5 @@
 import type { Delivery, Lineage, Part, Run } from "../../delivery/types";
+import type { Incoming } from "./lazy-rows";
 import type { Watermark } from "../watermarks";
 import { TicklakeError } from "../../errors";
 import { compareWithMark, watermarkOf, type Marks } from "./marks";
@@ -10,6 +11,8 @@ export interface Entry {
   readonly to: number;
   /** Clock at arrival, ms: the oldest entry decides when the next commit is due. */
   readonly arrivedAt: number;
+  /** What arrived, where nobody could send it again: it may have to be laid out for other columns. */
+  readonly rows?: Incoming;
 }
 
 export type Range = readonly [from: number, to: number];

@@ -4,7 +4,6 @@ import { guarded } from "../../guarded";
 import { compareWithMark } from "./marks";
 import { LazyRows, objectsOf, type Incoming } from "./lazy-rows";
 import { LogCheck } from "./log-check";
-import type { Rows } from "./payload";
 import { cutOf, isBelow, Selection, straddles, type Entry } from "./selection";
 import { Committer } from "./committer";
 import type { TableState } from "../catalog/types";
@@ -59,7 +58,6 @@ export class TableSink {
   /** Clock of the last selection: what it left behind could not be committed, and waits an interval from then. */
   #selectedAt = -Infinity;
   #closing = false;
-  readonly #unknownFields = new Set<string>();
 
   constructor(deps: TableSinkDeps) {
     this.#deps = { ...deps, events: guarded(deps.events, ["committed", "unwritten", "rejected", "retrying", "failed", "warn", "changed"]) };
@@ -258,16 +256,24 @@ export class TableSink {
   #take(open: OpenTable, rows: Incoming, part: Part): void {
     const { options, events } = this.#deps;
     if (options.exactlyOnce && (this.#isUnsure(open, { rows, part }) || this.#known(open, rows, part))) return;
-    this.#nameUnknownFields(open, rows);
-    let refused = 0;
-    const { from, to } = (rows instanceof LazyRows ? open.appendColumns(rows) : undefined)
-      ?? open.columns.append(this.#withoutForeign(open, objectsOf(rows), part), (row, _index, reason) => { refused++; events.rejected(row, reason, part); });
-    if (part.deliveries.length === 0) this.#unprotectedRows -= refused;
-    this.#entries.set(part, { part, from, to, arrivedAt: this.#now() });
+    this.#layOut(open, rows, part);
     part.park();
     if (this.#overBound()) this.#want();
     else this.#schedule();
     events.changed();
+  }
+
+  #layOut(open: OpenTable, rows: Incoming, part: Part): void {
+    const unprotected = part.deliveries.length === 0;
+    const refused = new Set<unknown>();
+    const { from, to } = (rows instanceof LazyRows ? open.rows.appendColumns(rows) : undefined)
+      ?? open.rows.append(objectsOf(rows), (row, reason) => {
+        refused.add(row);
+        if (unprotected) this.#unprotectedRows--;
+        this.#deps.events.rejected(row, reason, part);
+      });
+    const taken = refused.size > 0 ? objectsOf(rows).filter((row) => !refused.has(row)) : rows;
+    this.#entries.set(part, { part, from, to, arrivedAt: this.#now(), ...(unprotected ? { rows: taken } : {}) });
   }
 
   /** True when the message has to wait until it is known that the table's watermarks speak of its log. */
@@ -324,36 +330,14 @@ export class TableSink {
   }
 
   #refused(open: OpenTable, incoming: Incoming, part: Part): number {
-    if (incoming instanceof LazyRows && open.fits(incoming)) return 0;
-    const rows = objectsOf(incoming);
-    const rest = this.#withoutForeign(open, rows, part);
-    return rows.length - rest.length + open.refused(rest, (row, reason) => { this.#deps.events.rejected(row, reason, part); });
+    if (incoming instanceof LazyRows && open.rows.fits(incoming)) return 0;
+    return open.rows.refused(objectsOf(incoming), (row, reason) => { this.#deps.events.rejected(row, reason, part); });
   }
 
   #unwritten(part: Part, duplicates: number): void {
     this.#duplicates += duplicates;
     this.#deps.events.unwritten(part, duplicates);
     part.done();
-  }
-
-  #withoutForeign(open: OpenTable, rows: Rows, part: Part): Rows {
-    if (!rows.some((row) => open.foreign(row) !== undefined)) return rows;
-    return rows.filter((row) => {
-      const reason = open.foreign(row);
-      if (reason === undefined) return true;
-      if (part.deliveries.length === 0) this.#unprotectedRows--;
-      this.#deps.events.rejected(row, reason, part);
-      return false;
-    });
-  }
-
-  #nameUnknownFields(open: OpenTable, rows: Incoming): void {
-    // One look a message: a field that is missing in the table is missing in all of its rows.
-    for (const field of open.unknownFields(rows instanceof LazyRows ? rows.columns.columns : rows[0])) {
-      if (this.#unknownFields.has(field)) continue;
-      this.#unknownFields.add(field);
-      this.#deps.events.warn(`Field "${field}" is not written: ${open.name} has no such column (it has ${open.columnNames.join(", ")}).`);
-    }
   }
 
   #overBound(): boolean {
@@ -435,8 +419,11 @@ export class TableSink {
       duplicate: ({ part, from, to }) => this.#unwritten(part, to - from), ...(this.#deps.at ? { at: this.#deps.at } : {}),
     });
     const outcome = await committer.commit(selection).catch((caught: unknown) => asTicklakeError(caught));
-    if (outcome instanceof TicklakeError) this.#failed(outcome, selection.parts, selection.runs);
-    else {
+    open.rows.loosen();
+    if (outcome instanceof TicklakeError) {
+      if (outcome.code === "SCHEMA_MISMATCH") this.#judgeAnew(open, outcome, selection);
+      else this.#failed(outcome, selection.parts, selection.runs);
+    } else {
       const { result, landed } = outcome;
       ledger.committed(landed.runs);
       const kept = new Set(landed.runs);
@@ -446,9 +433,44 @@ export class TableSink {
         this.#duplicates = 0;
       }
       for (const part of landed.parts) if (result) part.done(); else this.#unwritten(part, 0);
-      if (open.followLayout()) this.#unknownFields.clear();
+      if (this.#open === open) this.#followLayout(open);
     }
     events.changed();
+  }
+
+  #followLayout(open: OpenTable): void {
+    try {
+      open.followLayout();
+    } catch (caught) {
+      this.#judgeAnew(open, asTicklakeError(caught));
+    }
+  }
+
+  /**
+   * Columns changed under rows so that those cannot be written as they were judged. Their sources send them again, and they are judged by the new columns; those that
+   * nobody sends again are laid out anew from what arrived.
+   *
+   * @param selection what could not be written; without it: what waits
+   */
+  #judgeAnew(open: OpenTable, error: TicklakeError, selection?: Selection): void {
+    const { ledger, events } = this.#deps;
+    const entries = selection ? selection.entries : [...this.#entries.values()];
+    if (!this.#stop.signal.aborted) events.warn(error.message);
+    if (selection) {
+      ledger.giveBack(selection.runs);
+      if (this.#open === open) this.#followLayout(open);
+    } else {
+      this.#entries.clear();
+      open.rows.restart(open.metadata);
+      for (const { from, to, rows } of entries) if (rows) this.#unprotectedRows -= to - from;
+    }
+    for (const { part, rows } of entries) {
+      if (part.state !== "taken" && part.state !== "parked") continue;
+      if (!rows) { part.fail(error); continue; }
+      this.#unprotectedRows += rows.length;
+      this.#layOut(open, rows, part);
+      this.#wanted = true;
+    }
   }
 
   #failed(error: TicklakeError, of: readonly Part[], runs: readonly Run[] = []): void {

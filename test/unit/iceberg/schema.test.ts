@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { TicklakeError } from "../../../lib/errors";
-import { checkCompatible, fieldByName, inferSchema, lastColumnId, leafColumns, missingFields, parseSchema, sameSchema, TRADES_READABLE_SCHEMA, TRADES_SCHEMA, typeText } from "../../../lib/iceberg/schema";
+import { checkCompatible, fieldByName, inferSchema, lastColumnId, leafColumns, parseSchema, sameSchema, TRADES_READABLE_SCHEMA, TRADES_SCHEMA, typeText } from "../../../lib/iceberg/schema";
 
 const refused = (input: unknown, reason: RegExp): void => {
   assert.throws(() => parseSchema(input), (error: unknown) => error instanceof TicklakeError && error.code === "SCHEMA_INVALID" && reason.test(error.message), String(reason));
@@ -64,10 +64,16 @@ describe("a schema inferred from rows", () => {
     assert.throws(() => inferSchema([{}, 3, null]), /no row with a field/);
   });
 
-  it("finds fields that a table lacks", () => {
-    const extra = missingFields(TRADES_SCHEMA, [{ S: "A", u: "corrected" }, { tags: ["a"] }]);
-    assert.deepEqual(extra.map((f) => [f.id, f.name, typeText(f.type)]), [[11, "u", "string"], [12, "tags", "list<string>"]]);
-    assert.deepEqual(missingFields(TRADES_SCHEMA, [{ S: "A" }]), []);
+  it("leaves out what nulls, empty lists and empty objects do not decide, where that is asked for", () => {
+    const schema = inferSchema([{ a: 1, b: null, c: [], d: {}, e: [{ f: null }, { g: 2.5 }] }], "leave-out");
+    assert.deepEqual(schema.fields.map((f) => `${f.name} ${typeText(f.type)}`), ["a long", "e list<struct<g: double>>"]);
+    assert.throws(() => inferSchema([{ a: null }], "leave-out"), /no row with a field that has a value/);
+  });
+
+  it("says of an object that holds itself that it has no schema", () => {
+    const own: Record<string, unknown> = {};
+    own["self"] = own;
+    assert.throws(() => inferSchema([own]), /nested deeper than 32 levels/);
   });
 });
 

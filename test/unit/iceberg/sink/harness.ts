@@ -101,6 +101,11 @@ export class TestSink {
     return part;
   }
 
+  /** Columns that commits added or widened, in order. */
+  get evolved(): string[] {
+    return this.results.flatMap(({ columns = [] }) => columns.map(({ name, type, from }) => (from ? `${name} ${from} -> ${type}` : `${name} ${type}`)));
+  }
+
   close(): Promise<void> { return this.sink.close(5000); }
 }
 
