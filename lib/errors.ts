@@ -43,6 +43,7 @@ const KINDS = {
   STORAGE_FULL: "retry",
   STORAGE_FAILED: "retry",
   TABLE_EXISTS: "conflict",
+  TABLE_BUSY: "conflict",
   FILE_EXISTS: "conflict",
   COMMIT_CONFLICT: "conflict",
   WATERMARK_MOVED: "conflict",
