@@ -1,6 +1,5 @@
-import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
+import { parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
-import { localPath } from "../../lib/iceberg/io/local";
 import { currentSnapshot } from "../../lib/iceberg/metadata";
 import { readManifest, readManifestList } from "../../lib/iceberg/manifests";
 import type { Table } from "../../lib/iceberg/catalog/types";
@@ -18,11 +17,12 @@ export async function dataFiles(table: Table): Promise<DataFile[]> {
   return files;
 }
 
-/** Every row of the current snapshot of a local table, read by a Parquet reader that is not ours. Order is not defined. */
+/** Every row of the current snapshot of a table, read by a Parquet reader that is not ours. Order is not defined. */
 export async function readRows(table: Table): Promise<Record<string, unknown>[]> {
   const rows: Record<string, unknown>[] = [];
-  for (const { filePath } of await dataFiles(table)) {
-    for (const row of await parquetReadObjects({ file: await asyncBufferFromFile(localPath(filePath)), compressors })) rows.push(row);
+  for (const { filePath, fileSizeInBytes } of await dataFiles(table)) {
+    const slice = async (start: number, end = fileSizeInBytes): Promise<ArrayBuffer> => Uint8Array.from(await table.io.readRange(filePath, start, end - start)).buffer;
+    for (const row of await parquetReadObjects({ file: { byteLength: fileSizeInBytes, slice }, compressors })) rows.push(row);
   }
   return rows;
 }
