@@ -26,7 +26,7 @@ import { isLocal, ScanViews } from "./scan-view";
 import { findTables, isConstantExpression, type TableUse } from "./tables";
 import { hideUpperCase, prepareText } from "./text";
 import type { Travel } from "./travel";
-import { columnsOf, type PlannedUse, resolveUses, type TableResolver } from "./uses";
+import { columnsOf, type PlannedUse, type QueryTable, resolveName, resolveUses, type TableResolver } from "./uses";
 
 export type { QueryTable, TableResolver } from "./uses";
 
@@ -87,6 +87,12 @@ export class SqlEngine {
     }
   }
 
+  /** The first table that a query names, whichever snapshot it asks for; undefined for a query without tables. */
+  async firstTable(request: Pick<QueryRequest, "sql" | "tables" | "signal">): Promise<QueryTable | undefined> {
+    const { uses: [first] } = await this.parse(request);
+    return first && (await resolveName(first.parts, request.tables)).table;
+  }
+
   /** Ends the engine. Queries under way must be stopped by their signals. */
   close(): Promise<void> {
     return this.database.close();
@@ -109,7 +115,7 @@ export class SqlEngine {
     }
   }
 
-  private async parse(request: QueryRequest): Promise<{ statement: Statement; uses: (TableUse & { travel?: Travel })[] }> {
+  private async parse(request: Pick<QueryRequest, "sql" | "signal">): Promise<{ statement: Statement; uses: (TableUse & { travel?: Travel })[] }> {
     const text = prepareText(request.sql);
     const json = await this.database.use([], request.signal, async (connection) => {
       const json = await serialize(connection, text.sql);

@@ -53,10 +53,10 @@ export async function resolveUses(uses: readonly (TableUse & { travel?: Travel }
   });
 }
 
-interface Resolved { table: QueryTable; metadataTable?: MetadataTable; travel?: Travel }
+export interface Resolved { table: QueryTable; metadataTable?: MetadataTable; travel?: Travel }
 
 /** `db.t.history` is the history of `db.t` and `db.t.branch_audit` its branch `audit`, unless there is a table of that very name. */
-async function resolveName(parts: readonly string[], load: TableResolver): Promise<Resolved> {
+export async function resolveName(parts: readonly string[], load: TableResolver): Promise<Resolved> {
   const last = parts.at(-1)!;
   const metadataTable = isMetadataTable(last) ? last : undefined;
   const travel = travelByName(last);

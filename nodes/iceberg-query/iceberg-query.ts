@@ -1,7 +1,8 @@
 import type { Node, NodeAPI, NodeMessage } from "node-red";
-import { asTicklakeError } from "../../lib/errors";
+import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import type { QueryResult } from "../../lib/sql/engine";
 import { parseQuery, type QueryInput } from "../../lib/sql/options";
+import { snapshotChoices } from "../../lib/sql/snapshots";
 import { catalogOf, deployedCatalogs } from "../iceberg-catalog/catalogs";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode, short } from "../shared/define";
@@ -52,6 +53,20 @@ export = (RED: NodeAPI): void => {
     const { engine, tables, release } = useEngine();
     try {
       return await engine.query({ ...query, maxRows: Math.min(query.maxRows ?? PREVIEW_ROWS, PREVIEW_ROWS), tables: tables.resolver(catalogOf(RED, input.catalog), deployedCatalogs()) });
+    } finally {
+      await release();
+    }
+  });
+
+  // The list from which the dialog's snapshot is chosen: that of the first table of the query.
+  adminEndpoint(RED, "post", "iceberg-query/snapshots", "iceberg-query.write", async ({ body }) => {
+    const input = body as QueryInput & { catalog?: unknown };
+    const { sql } = parseQuery({ sql: input.sql });
+    const { engine, tables, release } = useEngine();
+    try {
+      const table = await engine.firstTable({ sql, tables: tables.resolver(catalogOf(RED, input.catalog), deployedCatalogs()) });
+      if (!table) throw new TicklakeError("SQL_INVALID", "The query names no table, so there is no snapshot to choose.");
+      return { table: table.name, snapshots: snapshotChoices(table.metadata) };
     } finally {
       await release();
     }

@@ -158,6 +158,18 @@ describe("node iceberg-query", () => {
       assert.equal(wrong.status, 400);
       assert.match((wrong.body as { message: string; code: string }).message, /No column `nope`/);
     });
+
+    it("list the snapshots of the query's table, newest first, whichever the query asks for", async () => {
+      await load();
+      const list = (sql: string): Promise<{ status: number; body: unknown }> => request("post", "/ticklake/iceberg-query/snapshots", { catalog: "cat0", sql });
+      const { status, body } = await list("SELECT * FROM local.db.flattened_stocks.files VERSION AS OF 123456789");
+      const { table, snapshots } = body as { table: string; snapshots: { id: string; operation: string; added: number; total: number; refs: string[]; current: boolean }[] };
+      assert.deepEqual([status, table], [200, "local.db.flattened_stocks"]);
+      assert.deepEqual(snapshots.map(({ operation, added, total, refs, current }) => [operation, added, total, refs, current]), [["append", 10, 20, ["main"], true], ["append", 10, 10, [], false]]);
+      assert.match(snapshots[0]!.id, /^\d+$/);
+      assert.equal((await list("SELECT 1")).status, 400);
+      assert.equal((await list("SELECT * FROM db.nothing")).status, 404);
+    });
   });
 
   it("catalogOf says what to do", () => {
