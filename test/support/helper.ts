@@ -72,6 +72,9 @@ export async function until(condition: () => boolean, what = "the condition"): P
   }
 }
 
+/** Loads a flow as it is; credentials by the id of their node. */
+export const loadFlow = (modules: readonly NodeModule[], flow: object[], credentials: object = {}): Promise<void> => helper.load([...modules], flow, credentials);
+
 /**
  * Loads one node with a collector on every output, a Catch and a Complete node. `nodes` are further nodes, `configs` config nodes (and `modules` what
  * defines them); `wires` goes to them instead of the collectors, which are named out0, out1, ...
