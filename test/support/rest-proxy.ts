@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { createServer, request as forward, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { parseJson, stringifyJson } from "../../lib/iceberg/json";
 
 export interface ProxiedCall {
   readonly method: string;
@@ -111,13 +112,13 @@ class Proxy implements RestProxy {
 
   #edited(call: ProxiedCall, answer: Canned): Canned {
     if (answer.status !== 200 || !answer.body) return answer;
-    // Texts as they are: ids with 63 bits would be rounded. Only what is added is new.
-    const added: Record<string, unknown> = call.path === "/v1/config" && this.prefix !== undefined ? { overrides: { prefix: this.prefix } } : {};
-    this.edit(call, added);
-    const location = /"metadata-location":"([^"]+)"/.exec(answer.body)?.[1];
-    const etag = this.etags && location ? `"${location}"` : undefined;
+    const json = parseJson(answer.body) as Record<string, unknown>;
+    if (call.path === "/v1/config" && this.prefix !== undefined) json["overrides"] = { ...json["overrides"] as object, prefix: this.prefix };
+    this.edit(call, json);
+    const location = json["metadata-location"];
+    const etag = this.etags && call.method === "GET" && location !== undefined ? `"${String(location)}"` : undefined;
     if (etag && call.headers["if-none-match"] === etag) return { status: 304, headers: { etag } };
-    const body = Object.entries(added).reduce((text, [name, value]) => `${text.replace(new RegExp(`"${name}":\\{\\},?`), "").replace(/,?\}$/, (end) => end.slice(-1))}`.replace(/\}$/, `${/^\{\}$/.test(text) ? "" : ","}${JSON.stringify(name)}:${JSON.stringify(value)}}`), answer.body);
+    const body = stringifyJson(json);
     return { status: 200, body, ...(etag ? { headers: { etag } } : {}) };
   }
 
