@@ -3,7 +3,7 @@ import { append, beginAppend } from "../../lib/iceberg/commit";
 import type { Catalog, TableState } from "../../lib/iceberg/catalog/types";
 import { readManifestList } from "../../lib/iceberg/manifests";
 import { ancestors, currentSnapshot } from "../../lib/iceberg/metadata";
-import { readWatermarks, type Watermark, WATERMARKS } from "../../lib/iceberg/watermarks";
+import { readWatermarks, resetWatermarks, type Watermark, WATERMARKS } from "../../lib/iceberg/watermarks";
 import { assertSound, dataFile, liveEntries, SCHEMA, SPEC } from "./iceberg";
 
 const ID = { namespace: ["db"], name: "trades" };
@@ -127,6 +127,34 @@ export function catalogConformance(name: string, under: CatalogUnderTest): void 
       assert.deepEqual(watermarks.map((one) => [one.writer, one.partition, one.nextOffset]).sort(), [["other", 0, 7n], ["w", 0, 11n], ["w", 1, 20n]]);
       assert.deepEqual(JSON.parse(currentSnapshot(state.metadata)!.summary[WATERMARKS]!), { v: 1, w: [["other", "c", "g", "t", { 0: [7, 6, 5] }], ["w", "c", "g", "t", { 0: [11, 10, 5], 1: [20, 19, 5] }]] });
       await assertSound(table, ["/d/1", "/d/2"]);
+    });
+
+    it("a reset of offsets is not undone by an append that was on its way", async () => {
+      const table = await catalog.createTable(ID, { schema: SCHEMA, spec: SPEC });
+      await append(table, { files: [dataFile("/d/1")], watermarks: [mark(10n), mark(20n, { partition: 1 })] });
+      const theirs = await (await under.open(catalog)).loadTable(ID);
+      const reset = async (): Promise<void> => {
+        const base = await theirs.refresh();
+        await theirs.commit(base, resetWatermarks(base.metadata, (one) => one.partition === 1)!.updates);
+      };
+      let once: Promise<void> | undefined;
+      const result = await append(table, { files: [dataFile("/d/2")], watermarks: [mark(11n)], at: (point) => (point === "before-metadata" ? (once ??= reset()) : undefined) });
+      assert.equal(result.conflicts, 1);
+      const { watermarks, reset: forgotten } = readWatermarks((await table.refresh()).metadata);
+      assert.deepEqual([watermarks, forgotten].map((list) => list.map((one) => [one.partition, one.nextOffset])), [[[0, 11n]], [[1, 20n]]]);
+      await assertSound(table, ["/d/1", "/d/2"]);
+    });
+
+    it("a reset of offsets on a stale base is a conflict", async () => {
+      const table = await catalog.createTable(ID, { schema: SCHEMA, spec: SPEC });
+      const { state: base } = await append(table, { files: [dataFile("/d/1")], watermarks: [mark(10n)] });
+      const { updates } = resetWatermarks(base.metadata, () => true)!;
+      await append(await (await under.open(catalog)).loadTable(ID), { files: [dataFile("/d/2")], watermarks: [mark(11n)] });
+      await assert.rejects(table.commit(base, updates), { code: "COMMIT_CONFLICT" });
+      assert.deepEqual(readWatermarks((await table.refresh()).metadata).watermarks.map((one) => one.nextOffset), [11n]);
+      assert.deepEqual(await orphans(catalog), []);
+      await table.commit(await table.refresh(), resetWatermarks(table.state.metadata, () => true)!.updates);
+      assert.deepEqual(readWatermarks((await table.refresh()).metadata).watermarks, []);
     });
 
     it("a commit never takes a watermark back: its rows are in the table already", async () => {
