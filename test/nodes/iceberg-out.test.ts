@@ -301,4 +301,17 @@ describe("node iceberg-out", () => {
     assert.deepEqual((await rows("t0")).map((row) => Number(row["i"])), [0, 1]);
     assert.deepEqual((await rows("t89")).map((row) => Number(row["i"])), [0, 1]);
   });
+
+  it("with new fields becoming columns: adds them in the commit of their rows, says which, and rejects what does not fit", async () => {
+    const { send, outputs, completed, statuses } = await load({ evolve: "add-columns", wires: [["out0"], ["out1"]] });
+    await send({ payload: [trade(1)] }, { payload: "flush" });
+    await until(() => completed.length === 2, "the first commit");
+    assert.equal("columns" in (outputs[0]![0]!.payload as object), false);
+    await send({ payload: [trade(2, { venue: "N", quote: { bid: 1.5 } }), trade(3, { venue: 5 })] }, { payload: JSON.stringify([trade(4, { quote: { bid: 2.5, ask: "3" } })]) }, { payload: "flush" });
+    await until(() => completed.length === 5, "the second commit");
+    assert.deepEqual((outputs[0]![1]!.payload as { columns: unknown }).columns, [{ name: "venue", type: "string" }, { name: "quote", type: "struct<bid: double, ask: string>" }]);
+    assert.deepEqual(outputs[1]!.map(({ payload }) => (payload as { reason: string }).reason), ["venue: expected text, got 5"]);
+    assert.deepEqual((await rows()).map((r) => [r["i"], r["venue"] ?? null, r["quote"] ?? null]), [[1n, null, null], [2n, "N", { bid: 1.5, ask: null }], [4n, null, { bid: 2.5, ask: "3" }]]);
+    await until(() => /new: venue \(string\), quote \(struct<bid: double, ask: string>\)/.test(statuses().at(-1)?.text ?? ""), "the status names them");
+  });
 });

@@ -56,23 +56,17 @@ export class RowLayout {
     this.#nameUnwritten(rows[0]);
     const refused: [row: unknown, reason: string][] = [];
     const fit = this.#judge(rows, (schema) => { this.#grow(schema); }, refused);
-    let numbers: { from: number; to: number };
-    for (let last = !this.options.evolve; ;) {
+    for (;;) {
       const unfit: [row: unknown, reason: string][] = [];
-      numbers = this.columns.append(fit, (row, _index, reason) => unfit.push([row, reason]));
-      if (unfit.length > 0 && !last) {
-        const wider = this.#widerFor(unfit);
-        if (wider.size > 0) {
-          this.columns.drop([[numbers.from, numbers.to]]);
-          last = !this.#widen(wider);
-          continue;
-        }
+      const numbers = this.columns.append(fit, (row, _index, reason) => unfit.push([row, reason]));
+      if (unfit.length > 0 && this.options.evolve && this.#widen(this.#widerFor(unfit))) {
+        // All of them once more, so that they stay in their order.
+        this.columns.drop([[numbers.from, numbers.to]]);
+        continue;
       }
-      refused.push(...unfit);
-      break;
+      for (const [row, reason] of [...refused, ...unfit]) reject(row, reason);
+      return numbers;
     }
-    for (const [row, reason] of refused) reject(row, reason);
-    return numbers;
   }
 
   /** Takes in rows that are columns; undefined, and nothing was taken, where each has to be looked at. */
@@ -205,7 +199,7 @@ export class RowLayout {
     return new Map(refused.flatMap(([row]) => [...widenFor(this.schema, row, fixed)]));
   }
 
-  /** Whether one of these could be widened: values held may not fit the wider type. */
+  /** Whether one of these could be widened: values held, those just taken among them, may not fit the wider type. */
   #widen(types: ReadonlyMap<number, PrimitiveType>): boolean {
     let done = false;
     for (const [id, type] of types) {

@@ -97,7 +97,8 @@ describe("a sink whose table evolves", () => {
     const sink = world.sink("sink", PLAIN);
     await write(sink, [{ i: 1, x: 1 }, { i: 2, x: "text" }, { i: 3, x: 3 }, { i: 4, x: [1, "a"] }]);
     assert.deepEqual(sink.rejects.map(({ reason }) => reason).sort(), ['x.element is long in one row and string in another.', 'x: expected a whole number, got "text"']);
-    await write(sink, [{ i: 5, x: 1.5 }, { i: 6, x: 6, y: 1 }]);
+    await write(sink, [{ i: 5, x: 1.5 }, { i: 6, x: 6, y: "N" }, { i: 7, y: 5 }]);
+    assert.deepEqual(sink.evolved, ["x long", "y string"], "what came first decides");
     assert.match(sink.rejects[2]!.reason, /x: expected a whole number, got 1.5/);
     assert.deepEqual(await column("x"), [1n, 3n, 6n]);
   });
