@@ -1,0 +1,69 @@
+import type { Node, NodeAPI, NodeMessage } from "node-red";
+import { asTicklakeError, TicklakeError } from "../../lib/errors";
+import { operationName, type OperationResult, runOperation } from "../../lib/iceberg/operations";
+import { plainResult, summaryText } from "../../lib/iceberg/operations/summary";
+import { catalogOf } from "../iceberg-catalog/catalogs";
+import { defineNode, type RawConfig, short } from "../shared/define";
+import { typedProperty } from "../shared/properties";
+import { StatusLine } from "../shared/status";
+
+/** What a message may say of its own. */
+type Asking = NodeMessage & { operation?: unknown; table?: unknown; options?: unknown };
+
+export = (RED: NodeAPI): void => {
+  defineNode(RED, "iceberg-table", (node, config) => {
+    const catalog = catalogOf(RED, config["catalog"]);
+    const status = new StatusLine(node);
+    const closing = new AbortController();
+    const running = new Set<Promise<unknown>>();
+
+    async function run(msg: Asking): Promise<OperationResult> {
+      const { operation, table, options } = await readRequest(RED, node, config, msg);
+      status.idle(`${operation} …`);
+      return runOperation({ catalog, table, operation, options }, { signal: closing.signal, progress: (text) => { status.idle(short(`${operation}: ${text}`)); } });
+    }
+
+    node.on("input", (msg, send, done) => {
+      const work = run(msg).then((result) => {
+        status.ok(short(`${summaryText(result)}, ${result.ms} ms`));
+        for (const warning of (result["warnings"] as string[] | undefined) ?? []) node.warn(warning);
+        send({ ...msg, payload: plainResult(result) } as NodeMessage);
+        done();
+      }).catch((caught: unknown) => {
+        const error = asTicklakeError(caught);
+        if (!closing.signal.aborted) status.fail(short(error.message));
+        done(error);
+      }).finally(() => running.delete(work));
+      running.add(work);
+    });
+
+    node.on("close", (done: () => void) => {
+      closing.abort();
+      void Promise.allSettled([...running]).then(() => { status.end(); done(); });
+    });
+  });
+};
+
+/** The node's settings, and what the message says instead. Options of the dialog belong to the dialog's operation. */
+async function readRequest(RED: NodeAPI, node: Node, config: RawConfig, msg: Asking): Promise<{ operation: string; table: string; options: unknown }> {
+  const own = operationName(config["operation"] || "describe");
+  const operation = isSaid(msg.operation) ? operationName(msg.operation) : own;
+  const table = isSaid(msg.table) ? msg.table : await typedProperty(RED, node, config, "table", msg);
+  if (typeof table !== "string" || table.trim() === "") throw new TicklakeError("TABLE_NAME_INVALID", "No table is named. Enter one such as db.flattened_stocks, or send it as msg.table.");
+  const settings = operation === own ? await readOptions(RED, node, config, msg) : {};
+  if (!isSaid(msg.options)) return { operation, table, options: settings };
+  if (typeof msg.options !== "object" || Array.isArray(msg.options)) throw new TicklakeError("CONFIG_INVALID", "msg.options must be an object, such as {dryRun: true}.");
+  return { operation, table, options: { ...settings, ...msg.options } };
+}
+
+async function readOptions(RED: NodeAPI, node: Node, config: RawConfig, msg: Asking): Promise<object> {
+  if (config["options"] === undefined || config["options"] === "") return {};
+  const value = await typedProperty(RED, node, { options: config["options"], optionsType: config["optionsType"] || "json" }, "options", msg);
+  if (!isSaid(value)) return {};
+  if (typeof value === "object" && !Array.isArray(value)) return value as object;
+  throw new TicklakeError("CONFIG_INVALID", `The options must be an object, such as {"dryRun": true}, but they are ${Array.isArray(value) ? "an array" : typeof value}.`);
+}
+
+function isSaid(value: unknown): value is NonNullable<unknown> {
+  return value !== undefined && value !== null && value !== "";
+}
