@@ -14,7 +14,7 @@ import type { Failure, Rewind } from "../../lib/delivery/types";
 import type { TicklakeError } from "../../lib/errors";
 import { followFlows, openSource, sourceOptions, type NodeSource } from "../../nodes/shared/delivery";
 import { load as loadNode, settle, testNode, until, unload, useHelper, type Message, type NodeModule } from "../support/helper";
-import { readRows } from "../support/read-table";
+import { dataFiles, readRows } from "../support/read-table";
 
 const links = createRequire(__filename)("@node-red/nodes/core/common/60-link.js") as NodeModule;
 const trade = (i: number, more: object = {}) => ({ T: "t", S: "AAPL", i, x: "V", p: 150.25, s: 100, timestamp: 1_699_564_800_000 + i, c: ["@"], z: "C", ...more });
@@ -58,6 +58,21 @@ describe("node iceberg-out", () => {
     assert.equal(result!.delivery, undefined, "results carry no token");
     assert.deepEqual((await rows()).map((r) => r["i"]), [1n, 2n, 3n, 5n, 6n, 9007199254740993n]);
     await until(() => /last commit 6 in \d+ ms/.test(statuses().at(-1)?.text ?? ""), "the status tells of the commit");
+  });
+
+  it("looks after its table by itself: few files, every row once, told in log and status", async function () {
+    this.timeout(60_000);
+    const { send, outputs, statuses } = await load({ maintenance: true });
+    for (let n = 0; n < 8; n++) {
+      await send({ payload: [trade(n * 2), trade(n * 2 + 1)] }, { payload: "flush" });
+      await until(() => outputs[0]!.length === n + 1, "the commit");
+    }
+    const table = await new HadoopCatalog({ warehouse, io: new LocalFileIO() }).loadTable({ namespace: ["db"], name: "flattened_stocks" });
+    for (const end = Date.now() + 40_000; (await dataFiles(table)).length > 4 && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.ok((await dataFiles(table)).length <= 4, "small files are merged");
+    assert.deepEqual((await rows()).map((row) => row["i"]), Array.from({ length: 16 }, (_, i) => BigInt(i)));
+    await until(() => statuses().some(({ text }) => /compacted \d files into 1/.test(text ?? "")), "the status tells of it");
+    assert.equal(outputs[0]!.length, 8, "results are of commits of rows alone");
   });
 
   it("rejects rows one by one on output 2, with reason and source", async () => {

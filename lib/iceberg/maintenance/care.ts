@@ -8,13 +8,14 @@ import { growingBound, pause } from "../../retry";
 import type { Catalog, Table } from "../catalog/types";
 import { numberProperty, PROPERTY } from "../metadata";
 import { compactTable, type CompactResult, type CompactRun } from "../operations/compact";
+import { expireSnapshots } from "../operations/expire-snapshots";
 import { RewriteThread } from "../rewrite/thread";
 import type { TableIdentifier, TableMetadata } from "../types";
 import { expiryAdvice } from "./advice";
 import { COMPACTION, type CompactionKind, MIN_NEW_FILES, policyOf, SMALL_PART, whatIsDue } from "./policy";
 
 /** What expiry did. */
-export interface ExpiryResult { readonly snapshots: number; readonly files: number; readonly bytes?: number }
+export interface ExpiryResult { readonly snapshots: number; readonly files: number }
 
 export type Expire = (table: Table, options: { readonly olderThanMs: number; readonly retainLast: number; readonly signal: AbortSignal }) => Promise<ExpiryResult>;
 
@@ -148,14 +149,16 @@ export class TableCare {
   }
 
   async #maintain(table: Table, metadata: TableMetadata): Promise<void> {
-    const { expire } = this.#deps, due = whatIsDue(metadata, this.#newFiles, this.#last, this.#now());
-    const expireBefore = expire && due.expireBefore;
-    if ((!due.compact && expireBefore === undefined) || busy.has(table.location)) return;
+    const due = whatIsDue(metadata, this.#newFiles, this.#last, this.#now());
+    if ((!due.compact && due.expireBefore === undefined) || busy.has(table.location)) return;
     busy.add(table.location);
     const mine = queue.then(async () => {
       if (this.#stop.signal.aborted) return;
-      if (due.compact) await this.#compact(table, metadata, due.compact);
-      if (expireBefore !== undefined) await this.#expire(table, metadata, expireBefore, expire!);
+      // What cannot be compacted (a table with equality deletes) may have old snapshots all the same.
+      let failed: unknown;
+      if (due.compact) await this.#compact(table, metadata, due.compact).catch((error: unknown) => { failed = error; });
+      if (due.expireBefore !== undefined && !this.#stop.signal.aborted) await this.#expire(table, metadata, due.expireBefore);
+      if (failed !== undefined) throw failed;
     });
     queue = mine.catch(() => undefined);
     try {
@@ -183,8 +186,8 @@ export class TableCare {
     if (result.failures.length > 0) this.#warn(`${name}: ${result.failed_data_files_count} files were not compacted (${result.failures[0]!.reason}). They are looked at again with the next run.`);
   }
 
-  async #expire(table: Table, metadata: TableMetadata, olderThanMs: number, expire: Expire): Promise<void> {
-    const { events, name } = this.#deps;
+  async #expire(table: Table, metadata: TableMetadata, olderThanMs: number): Promise<void> {
+    const { expire = expireByAge, events, name } = this.#deps;
     const { snapshots, files } = await expire(table, { olderThanMs, retainLast: policyOf(metadata).minKeep, signal: this.#stop.signal });
     if (snapshots > 0) events.did(`${name}: expired ${snapshots} snapshots and deleted ${files} files that only they needed.`, `expired ${snapshots} snapshots`);
   }
@@ -206,5 +209,11 @@ export class TableCare {
     this.#deps.events.warn(text);
   }
 }
+
+const expireByAge: Expire = async (table, { olderThanMs, retainLast, signal }) => {
+  const result = await expireSnapshots(table, { olderThanMs, retainLast }, { signal });
+  const files = result.deleted_data_files_count + result.deleted_position_delete_files_count + result.deleted_equality_delete_files_count + result.deleted_manifest_files_count + result.deleted_manifest_lists_count + result.deleted_statistics_files_count;
+  return { snapshots: result.expired_snapshots_count, files };
+};
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;

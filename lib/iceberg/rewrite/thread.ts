@@ -67,6 +67,8 @@ export class RewriteThread implements Rewriter {
   async close(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
+    // Waited for, so it keeps the process alive again.
+    worker?.ref();
     worker?.postMessage({ end: true } satisfies ToWorker);
     await this.#ended;
   }

@@ -81,6 +81,18 @@ describe("maintenance by itself", function () {
     await until("it is told", () => said.did.some((text) => text === "db.t: expired 4 snapshots and deleted 9 files that only they needed."));
   });
 
+  it("keeps the history short and the disk small while commits go on", async () => {
+    const table = await newTable({ "ticklake.maintenance.max-snapshots": "10" });
+    const care = careOf();
+    for (let n = 0; n < 30; n++) {
+      await appendRows(table, dayOfTrades(0, 5));
+      care.committed(1);
+    }
+    await until("snapshots expire", async () => (await table.refresh()).metadata.snapshots.length <= 12 && (await dataFiles(table)).length < 10);
+    assert.equal((await readRows(table)).length, 150);
+    assert.ok(said.did.some((text) => /expired \d+ snapshots and deleted [1-9]\d* files/.test(text)));
+  });
+
   it("runs one at a time in the process, and tells trouble once without ever failing anybody", async () => {
     await newTable();
     let now = 0, runs = 0, together = 0, most = 0;
