@@ -1,6 +1,7 @@
 import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { TicklakeError } from "../../errors";
+import { zstdDecompress } from "../../kafka/records/zstd";
 
 const deflateRaw = promisify(zlib.deflateRaw);
 const inflateRaw = promisify(zlib.inflateRaw);
@@ -41,13 +42,16 @@ function snappy(block: Uint8Array): Uint8Array {
   return plain;
 }
 
-function zstandard(block: Uint8Array): Promise<Uint8Array> {
-  // Node has it from 22.15 on.
-  const decompress = (zlib as unknown as { zstdDecompress?: (block: Uint8Array, done: (error: Error | null, plain: Uint8Array) => void) => void }).zstdDecompress;
-  if (!decompress) {
-    throw new TicklakeError("TABLE_UNSUPPORTED", "The manifest is compressed with zstandard, which needs Node 22.15 or newer: upgrade Node, or rewrite the manifests with deflate (write.avro.compression-codec).");
+/** No manifest is larger. */
+const MAX_BLOCK_BYTES = 2 ** 30;
+
+async function zstandard(block: Uint8Array): Promise<Uint8Array> {
+  try {
+    return await zstdDecompress(Buffer.from(block.buffer, block.byteOffset, block.byteLength), MAX_BLOCK_BYTES);
+  } catch (error) {
+    if (!(error instanceof TicklakeError)) throw error;
+    throw new TicklakeError("TABLE_UNSUPPORTED", "The manifest is compressed with zstandard, which this Node cannot read by itself, and the optional package fzstd is not installed. Use Node 22.15 or later, install without --omit=optional, or rewrite the manifests with deflate (write.avro.compression-codec).", { cause: error });
   }
-  return new Promise((resolve, reject) => decompress(block, (error, plain) => (error ? reject(error) : resolve(plain))));
 }
 
 /**
