@@ -7,7 +7,7 @@ import { TicklakeError } from "../../errors";
 import { storageError } from "../../iceberg/io/errors";
 import type { FileIO } from "../../iceberg/io/types";
 import type { Requests } from "./requests";
-import { type ByteRange, bytesOf, merge, missing, pieces } from "./ranges";
+import { type ByteRange, merge, missing, pieces } from "./ranges";
 
 /** A file on storage. */
 export interface StoredFile { io: FileIO; location: string; /** As the manifest has it. */ size: number }
@@ -35,13 +35,10 @@ export class Copy {
   private version: { text: string; seenAt: number } | undefined;
   /** Uses under way; a copy without any may be removed. */
   pins = 0;
+  /** Bytes that were reserved for the copy on the disk. */
+  bytes = 0;
 
   constructor(readonly path: string, private readonly location: string, private readonly size: number, private readonly now: () => number = Date.now) {}
-
-  /** Bytes on the disk. */
-  get bytes(): number {
-    return bytesOf(this.held);
-  }
 
   /** Makes the footer (and all of a small file) present. */
   footer(io: FileIO, fetching: Fetching): Promise<void> {
@@ -115,6 +112,7 @@ export class Copy {
 
   private async keep(start: number, bytes: Uint8Array, { reserve }: Fetching): Promise<void> {
     reserve(bytes.length);
+    this.bytes += bytes.length;
     try {
       const file = await open(this.path, this.made ? "r+" : "w", 0o600);
       try {

@@ -32,11 +32,7 @@ export class CopyStore {
   }
 
   /** Bytes that the copies take on the disk. */
-  get bytes(): number {
-    let total = 0;
-    for (const copy of this.copies.values()) total += copy.bytes;
-    return total;
-  }
+  bytes = 0;
 
   /** What one query uses. Its copies stay until it is released. */
   lease(signal?: AbortSignal): CopyLease {
@@ -54,19 +50,19 @@ export class CopyStore {
     return copy;
   }
 
-  /** Removes copies that nobody uses until `bytes` more fit. */
+  /** Takes room for `bytes` more; copies that nobody uses are removed until they fit. */
   makeRoom(bytes: number, most: number): void {
-    let total = this.bytes + bytes;
-    for (const [key, copy] of this.copies) {
-      if (total <= most) return;
+    for (const [key, copy] of this.bytes + bytes > most ? this.copies : []) {
       if (copy.pins > 0) continue;
       this.copies.delete(key);
-      total -= copy.bytes;
+      this.bytes -= copy.bytes;
       void copy.remove();
+      if (this.bytes + bytes <= most) break;
     }
-    if (total > most) {
+    if (this.bytes + bytes > most) {
       throw new TicklakeError("SQL_TOO_LARGE", `The query needs more than ${Math.round(most / 1e6)} MB of data files from storage at a time, and there is no room for more on the disk of the temporary folder. Filter by a partition or time, or name fewer columns.`);
     }
+    this.bytes += bytes;
   }
 
   /** Bytes that copies may take. */
