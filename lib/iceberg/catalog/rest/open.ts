@@ -59,7 +59,7 @@ export function openRestCatalog(settings: CatalogSettings, { credentials = {}, v
   const client = new RestClient({
     uri: uri.href.replace(/\/+$/, ""), auth, headers, ...(timeoutMs > 0 ? { timeoutMs } : {}), ...(impatient ? { attempts: 1, timeoutMs: 10_000 } : {}), ...more,
   });
-  const session = new RestSession({ client, warehouse: warehouseName(text(settings.warehouse)), properties: withoutSecrets(properties) });
+  const session = new RestSession({ client, warehouse: warehouseName(text(settings.warehouse)), properties: forStorage(properties) });
   return new RestCatalog({ name: catalogName(settings), session, delegation, ...(io ? { io } : {}) });
 }
 
@@ -133,7 +133,10 @@ function headersOf(properties: Readonly<Record<string, string>>): { headers: Rec
   return { headers: Object.fromEntries(own.filter(([name]) => name !== DELEGATION)), delegation: wanted === "" ? {} : { [DELEGATION]: wanted } };
 }
 
+/** What the dialog begins with. Left as it is, it says nothing, and what the server says of its storage holds. */
+const UNTOUCHED: Readonly<Record<string, string>> = { [S3_PROPERTY.region]: "us-east-1", [S3_PROPERTY.pathStyle]: "true" };
+
 /** For the storage, which has no use for the catalog's own secrets. */
-function withoutSecrets(properties: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(properties).filter(([name]) => name !== PROPERTY.token && name !== PROPERTY.credential && !name.startsWith("rest.") && !name.startsWith(HEADER)));
+function forStorage(properties: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(properties).filter(([name, value]) => name !== PROPERTY.token && name !== PROPERTY.credential && !name.startsWith("rest.") && !name.startsWith(HEADER) && UNTOUCHED[name] !== value));
 }

@@ -5,6 +5,7 @@ import type { TableIdentifier } from "../../types";
 import { parseConfig } from "./answers";
 import { RestClient, type RestAnswer, type RestRequest } from "./client";
 import { restError } from "./failure";
+import { layered } from "./storage";
 
 /** A catalog's routes, as they stand in its list of endpoints. */
 export const ROUTE = {
@@ -94,7 +95,7 @@ export class RestSession {
     try {
       const { text } = await this.client.send({ method: "GET", path: "/v1/config", query: { warehouse: warehouse === "" ? undefined : warehouse } });
       const { defaults, overrides, endpoints } = parseConfig(text);
-      const properties = { ...defaults, ...own, ...overrides };
+      const properties = layered([defaults ?? {}, own, overrides ?? {}]);
       const prefix = properties["prefix"]?.replace(/^\/+|\/+$/g, "") ?? "";
       const listed = endpoints && endpoints.length > 0 ? new Set(endpoints) : undefined;
       return {

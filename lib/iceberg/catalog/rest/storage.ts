@@ -78,7 +78,7 @@ export class TableStorage {
   }
 
   #properties(location: string): Record<string, string> {
-    return { ...this.#options.properties, ...this.#grant.config, ...credentialsFor(this.#grant, location).config };
+    return layered([this.#options.properties, this.#grant.config, credentialsFor(this.#grant, location).config]);
   }
 
   async #keys(location: string, prefix: string): Promise<S3Credentials> {
@@ -94,9 +94,23 @@ export class TableStorage {
   }
 
   async #renew(): Promise<void> {
-    this.#grant = await this.#options.renew();
+    const { config, credentials } = await this.#options.renew();
+    // Where only keys were asked for, what else the table said holds on.
+    this.#grant = { config: { ...this.#grant.config, ...config }, credentials };
   }
 }
+
+/** Properties, the later over the earlier. Of two names for one thing the later holds, too: a table's `client.region` comes before the catalog's `s3.region`. */
+export function layered(layers: readonly Readonly<Record<string, string>>[]): Record<string, string> {
+  const merged: Record<string, string> = {};
+  for (const layer of layers) {
+    for (const [name, other] of SYNONYMS) if (layer[name] !== undefined || layer[other] !== undefined) { delete merged[name]; delete merged[other]; }
+    Object.assign(merged, layer);
+  }
+  return merged;
+}
+
+const SYNONYMS = [[S3_PROPERTY.region, S3_PROPERTY.clientRegion], [S3_PROPERTY.profile, S3_PROPERTY.clientProfile]] as const;
 
 function vends({ config, credentials }: StorageGrant): boolean {
   return credentials.length > 0 || config[S3_PROPERTY.accessKeyId] !== undefined;
