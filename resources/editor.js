@@ -132,9 +132,12 @@
       $(button).on("click", function (ev) {
         ev.preventDefault();
         var out = $(result).removeClass("ticklake-ok ticklake-bad").text("…");
+        // At the end of a long dialog the answer would come below its edge.
+        var show = function () { if (out[0] && out[0].scrollIntoView) out[0].scrollIntoView({ block: "nearest" }); };
         $.ajax({ url: "ticklake/" + path, method: "POST", contentType: "application/json", data: JSON.stringify(values()) })
           .done(function (r) { out.addClass(r.ok ? "ticklake-ok" : "ticklake-bad").text((r.ok ? "✔ " : "✘ ") + r.message); })
-          .fail(function (x) { out.addClass("ticklake-bad").text("✘ " + (x.responseJSON && x.responseJSON.message || x.status + " " + x.statusText)); });
+          .fail(function (x) { out.addClass("ticklake-bad").text("✘ " + (x.responseJSON && x.responseJSON.message || x.status + " " + x.statusText)); })
+          .always(show);
       });
     }
   };
