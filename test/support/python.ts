@@ -24,7 +24,7 @@ export function runPython(script: string, args: readonly string[] = [], options:
   requirePython();
   const file = script.includes("/") ? script : join(root, "test", "support", "py", script);
   return new Promise((done, fail) => {
-    const child = execFile(pythonPath, [file, ...args], { maxBuffer: 256 * 1024 * 1024, timeout: options.timeoutMs ?? 120_000, cwd: root }, (error, stdout, stderr) => {
+    const child = execFile(pythonPath, [file, ...args], { maxBuffer: 256 * 1024 * 1024, timeout: options.timeoutMs ?? 120_000, cwd: root, env: { ...process.env, PYTHONPATH: join(stackDir, "httpfs") } }, (error, stdout, stderr) => {
       if (error) fail(new Error(`${script} failed: ${stderr.trim().split("\n").slice(-15).join("\n") || error.message}`));
       else done(stdout);
     });

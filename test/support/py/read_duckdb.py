@@ -1,7 +1,7 @@
 """Runs SQL with DuckDB and its iceberg extension; extensions come from PyPI packages and are loaded by path.
 
 usage: read_duckdb.py <sql> ...
-prints [{"columns": [...], "rows": [[...]], "plan": "..."}, ...] as JSON; whole numbers beyond 2^53 as text
+prints [{"columns": [...], "rows": [[...]], "plan": "..."}, ...] as JSON, one entry for each query; whole numbers beyond 2^53 as text
 """
 import importlib.util
 import json
@@ -14,6 +14,8 @@ import duckdb
 def extension(name):
     """The file of an extension inside of its package."""
     package = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if package is None:
+        raise SystemExit(f"duckdb-extension-{name} is not there. Run: node scripts/stack.mjs python httpfs")
     for folder in package.submodule_search_locations:
         for file in pathlib.Path(folder).rglob(f"{name}.duckdb_extension"):
             return str(file)
@@ -39,8 +41,13 @@ for name in ("parquet", "avro", "iceberg"):
         if name != "parquet":
             raise error
 connection.execute("SET TimeZone='UTC'")
+if any("s3" in sql for sql in sys.argv[1:]):
+    connection.execute(f"LOAD '{extension('httpfs')}'")
 out = []
 for sql in sys.argv[1:]:
+    if sql.lstrip().upper().startswith("CREATE SECRET"):
+        connection.execute(sql)
+        continue
     result = connection.execute(sql)
     columns = [column[0] for column in result.description]
     rows = [[plain(value) for value in row] for row in result.fetchall()]

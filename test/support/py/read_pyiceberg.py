@@ -1,6 +1,6 @@
 """Reads one table with PyIceberg from its metadata file.
 
-usage: read_pyiceberg.py <metadata location> [<row filter> [<snapshot id>]]
+usage: read_pyiceberg.py <metadata location> [<row filter> [<snapshot id>]], properties of storage as JSON on stdin or nothing
 prints {"schema": [...], "rows": [...], "files": <files the scan plans>, "specs": [...], "snapshots": [...]} as JSON; whole numbers
 beyond 2^53 as text
 """
@@ -32,7 +32,7 @@ def plain(value):
     return value
 
 
-table = StaticTable.from_metadata(sys.argv[1])
+table = StaticTable.from_metadata(sys.argv[1], json.loads(sys.stdin.read() or "{}"))
 options = {}
 if len(sys.argv) > 2 and sys.argv[2]:
     options["row_filter"] = sys.argv[2]
