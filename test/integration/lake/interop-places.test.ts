@@ -7,6 +7,7 @@ import { CatalogTables } from "../../../lib/sql/catalog-tables";
 import { SqlEngine } from "../../../lib/sql/engine";
 import { duckdbSecret, pyicebergProperties } from "../../support/foreign";
 import { runPython } from "../../support/python";
+import { emptyCatalog, sharedRest } from "../../support/rest";
 import { freshBucket, type SharedS3, sharedS3 } from "../../support/s3";
 import { sharedSpark, type Spark } from "../../support/spark";
 import { appendRows, createTable, dayOfTrades, FIRST_DAY, DAY_MS, type TestCatalog } from "../../support/tables";
@@ -16,7 +17,8 @@ interface Place {
   readonly name: string;
   /** Opens it here and in Spark as `spark`. */
   open(spark: string): Promise<TestCatalog>;
-  readonly s3: () => Promise<SharedS3>;
+  /** Where its files lie; without it on this disk. */
+  readonly s3?: () => Promise<SharedS3>;
 }
 
 const PLACES: readonly Place[] = [{
@@ -28,6 +30,15 @@ const PLACES: readonly Place[] = [{
     return openCatalog({ catalogName: name, warehouse, s3Endpoint: s3.endpoint }, process.cwd(), { credentials: { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey } });
   },
   s3: sharedS3,
+}, {
+  name: "a REST catalog",
+  async open(name) {
+    const { uri } = await sharedRest();
+    await (await sharedSpark()).restCatalog(name, uri);
+    const catalog = openCatalog({ catalogName: name, catalogType: "rest", uri }, process.cwd());
+    await emptyCatalog(catalog);
+    return catalog;
+  },
 }];
 
 const sorted = (rows: readonly unknown[]): unknown[] => [...rows].sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)));
@@ -36,7 +47,7 @@ for (const place of PLACES) {
   describe(`${place.name}, shared with Spark, PyIceberg and DuckDB`, function () {
     this.timeout(300_000);
     const name = `lake_${PLACES.indexOf(place)}`;
-    let catalog: TestCatalog, spark: Spark, s3: SharedS3;
+    let catalog: TestCatalog, spark: Spark, s3: SharedS3 | undefined;
     const engine = new SqlEngine();
     const tables = new CatalogTables();
     const ours = async (sql: string): Promise<unknown[][]> => (await engine.query({ sql, tables: tables.resolver(catalog, [catalog]) })).rows.map((row) => Object.values(row));
@@ -52,14 +63,14 @@ for (const place of PLACES) {
       const fullName = `${name}.db.${table.identifier.name}`;
       const rows = sorted(await agree(`SELECT * FROM ${fullName}`));
       assert.equal(rows.length, count);
-      const python = JSON.parse(await runPython("read_pyiceberg.py", [metadataLocation], { stdin: JSON.stringify(pyicebergProperties(s3)) })) as { rows: object[] };
+      const python = JSON.parse(await runPython("read_pyiceberg.py", [metadataLocation], { stdin: JSON.stringify(s3 ? pyicebergProperties(s3) : {}) })) as { rows: object[] };
       assert.deepEqual(sorted(python.rows.map((row) => Object.values(row))), rows, "PyIceberg");
-      const [duckdb] = JSON.parse(await runPython("read_duckdb.py", [duckdbSecret(s3), `SELECT * FROM iceberg_scan('${metadataLocation}')`])) as { rows: unknown[][] }[];
+      const [duckdb] = JSON.parse(await runPython("read_duckdb.py", [...(s3 ? [duckdbSecret(s3)] : []), `SELECT * FROM iceberg_scan('${metadataLocation}')`])) as { rows: unknown[][] }[];
       assert.deepEqual(sorted(duckdb!.rows), rows, "DuckDB");
     };
 
     before(async () => {
-      [spark, s3] = [await sharedSpark(), await place.s3()];
+      [spark, s3] = [await sharedSpark(), await place.s3?.()];
       catalog = await place.open(name);
     });
     after(() => engine.close());

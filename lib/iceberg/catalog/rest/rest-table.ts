@@ -1,6 +1,7 @@
 import { TicklakeError } from "../../../errors";
 import type { FileIO } from "../../io/types";
 import { stringifyJson } from "../../json";
+import { snapshotById } from "../../metadata";
 import type { TableIdentifier } from "../../types";
 import type { MetadataUpdate } from "../../updates";
 import type { CommitProbe, Table, TableState } from "../types";
@@ -68,7 +69,7 @@ export class RestTable implements Table {
       await probe?.("before-metadata");
       return await this.#commit(base, guarded.updates, probe);
     } catch (error) {
-      if (!(error instanceof TicklakeError && error.code === "COMMIT_UNKNOWN")) await guarded.undo();
+      if (!(error instanceof TicklakeError && error.code === "COMMIT_UNKNOWN") && !(await this.#mayHold(guarded.snapshotId))) await guarded.undo();
       throw error;
     }
   }
@@ -100,11 +101,18 @@ export class RestTable implements Table {
     if (error.unknown) {
       return new TicklakeError("COMMIT_UNKNOWN", `Whether the commit to ${this.fullName} landed is not known (${error.message}${error.status === undefined ? "" : `, ${error.status}`}). The table is read again to find out.`, { cause: error });
     }
-    if (error.status === 409) return conflict(this.fullName, error);
+    // 412: of something between that repeated the request by itself.
+    if (error.status === 409 || error.status === 412) return conflict(this.fullName, error);
     if (error.status === 404) return notFound(this.fullName, session.uri, error);
     // Servers that apply updates before they look at what is required refuse what does not fit a newer version.
     if ((error.status === 400 || error.status === 422) && await this.#hasMoved(base)) return conflict(this.fullName, error);
     return restError(error, session.uri, `take a commit to ${this.fullName}`);
+  }
+
+  /** A refusal may be that of a repetition by something between, after the first request had landed: then the snapshot is there, and its files stay. */
+  async #mayHold(snapshotId: bigint | undefined): Promise<boolean> {
+    if (snapshotId === undefined) return false;
+    return this.refresh().then(({ metadata }) => snapshotById(metadata, snapshotId) !== undefined, () => true);
   }
 
   async #hasMoved(base: TableState): Promise<boolean> {

@@ -17,6 +17,8 @@ import type { Table, TableState } from "../types";
 /** A commit that a server can guard. */
 export interface GuardedCommit {
   readonly updates: readonly MetadataUpdate[];
+  /** The empty snapshot's, where there is one. */
+  readonly snapshotId?: bigint;
   /** It has not happened: what was written for it goes. */
   undo(): Promise<void>;
 }
@@ -38,7 +40,7 @@ export async function guardWatermarks(table: Table, base: TableState, updates: r
     "manifest-list": await files.writeList(base, { snapshotId, sequenceNumber, attempt: 1 }, await files.inherited(base)),
     "schema-id": metadata["current-schema-id"],
   };
-  return { updates: [...snapshotUpdates(metadata, snapshot), ...updates], undo: () => files.lost() };
+  return { updates: [...snapshotUpdates(metadata, snapshot), ...updates], snapshotId, undo: () => files.lost() };
 }
 
 function movesMain(updates: readonly MetadataUpdate[]): boolean {
