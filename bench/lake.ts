@@ -11,6 +11,7 @@ import { currentSchema, defaultSpec } from "../lib/iceberg/metadata";
 import { encodeBatch } from "../lib/iceberg/parquet";
 import { TRADES_PARTITION_BY, TRADES_SCHEMA } from "../lib/iceberg/schema";
 import { parsePartitionBy } from "../lib/iceberg/transforms";
+import { startRest } from "../test/support/rest";
 import { startS3 } from "../test/support/s3";
 import { type BenchTrade, benchTrades, median, table as markdown } from "./lib/support";
 
@@ -32,6 +33,10 @@ async function place(name: string, folder: string): Promise<Place> {
     const s3 = await startS3({ dataDir: join(folder, "s3") });
     const credentials = { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey };
     return { name: "S3 (versitygw)", catalog: openCatalog({ warehouse: "s3a://warehouse/", s3Endpoint: s3.endpoint }, folder, { credentials }), stop: () => s3.stop() };
+  }
+  if (name === "rest") {
+    const rest = await startRest({ dataDir: join(folder, "rest") });
+    return { name: "REST catalog (Iceberg's own, files on disk)", catalog: openCatalog({ catalogType: "rest", uri: rest.uri }, folder), stop: () => rest.stop() };
   }
   throw new Error(`--on takes local, s3 and rest, not ${name}`);
 }

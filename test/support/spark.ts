@@ -50,12 +50,17 @@ export class Spark {
 
   /** Makes a folder a catalog of type hadoop; given `s3`, a location of `s3a://` or `s3://` there. */
   async catalog(name: string, warehouse: string, s3?: SparkStorage): Promise<void> {
-    await this.ask({ catalog: name, properties: { type: "hadoop", warehouse, ...(s3 ? s3a(s3) : {}) } });
+    await this.configure(name, { type: "hadoop", warehouse, ...(s3 ? s3a(s3) : {}) });
   }
 
   /** A catalog behind a REST server, whose files lie in a folder or, given `s3`, in S3. */
   async restCatalog(name: string, uri: string, s3?: SparkStorage): Promise<void> {
-    await this.ask({ catalog: name, properties: { type: "rest", uri, "io-impl": "org.apache.iceberg.hadoop.HadoopFileIO", ...(s3 ? s3a(s3) : {}) } });
+    await this.configure(name, { type: "rest", uri, "io-impl": "org.apache.iceberg.hadoop.HadoopFileIO", ...(s3 ? s3a(s3) : {}) });
+  }
+
+  /** A catalog by the properties below `spark.sql.catalog.<name>`. */
+  async configure(name: string, properties: Readonly<Record<string, string>>): Promise<void> {
+    await this.ask({ catalog: name, properties });
   }
 
   /** Runs SQL. With `explain` also what its scan read and skipped. */
