@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HadoopCatalog } from "../../../lib/iceberg/catalog/hadoop";
 import { openCatalog } from "../../../lib/iceberg/catalog/open";
+import { openRestCatalog } from "../../../lib/iceberg/catalog/rest/open";
 import { append } from "../../../lib/iceberg/commit";
 import { LocalFileIO } from "../../../lib/iceberg/io/local";
 import { readManifestList } from "../../../lib/iceberg/manifests";
@@ -66,7 +67,7 @@ commitConformance("hadoop in S3", {
 const rest: LakeUnderTest = {
   async place(): Promise<ChildCatalog> {
     const settings = { catalogType: "rest", uri: (await sharedRest()).uri };
-    await emptyCatalog(openCatalog(settings, process.cwd()));
+    await emptyCatalog(openRestCatalog(settings));
     return { settings };
   },
   faulty({ settings }) {

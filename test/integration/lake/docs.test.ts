@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openCatalog } from "../../../lib/iceberg/catalog/open";
+import { openRestCatalog } from "../../../lib/iceberg/catalog/rest/open";
 import { runPython } from "../../support/python";
 import { emptyCatalog, sharedRest } from "../../support/rest";
 import { freshBucket, type SharedS3, sharedS3 } from "../../support/s3";
@@ -24,8 +25,8 @@ describe("the commands of docs/lakehouse.md", function () {
     const written = await readFile(join(__dirname, "../../../docs/lakehouse.md"), "utf8");
     // As a user fills in what is theirs.
     text = written.replaceAll("s3a://warehouse/", `s3a://${bucket}/`).replaceAll("localhost:9000", s3.endpoint.replace("http://", "")).replaceAll("http://localhost:8181", uri);
+    await emptyCatalog(openRestCatalog({ uri }));
     const server = openCatalog({ catalogName: "server", catalogType: "rest", uri }, process.cwd());
-    await emptyCatalog(server);
     const lake = openCatalog({ catalogName: "lake", warehouse: `s3a://${bucket}/`, s3Endpoint: s3.endpoint }, process.cwd(), { credentials: { accessKeyId: "minioadmin", secretAccessKey: "minioadmin" } });
     for (const catalog of [server, lake]) {
       const table = await createTable(catalog, "db.flattened_stocks");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { openCatalog } from "../../../lib/iceberg/catalog/open";
+import { openRestCatalog } from "../../../lib/iceberg/catalog/rest/open";
 import { parseIdentifier } from "../../../lib/iceberg/catalog/identifier";
 import type { Table } from "../../../lib/iceberg/catalog/types";
 import { compactTable } from "../../../lib/iceberg/operations/compact";
@@ -35,9 +36,8 @@ const PLACES: readonly Place[] = [{
   async open(name) {
     const { uri } = await sharedRest();
     await (await sharedSpark()).restCatalog(name, uri);
-    const catalog = openCatalog({ catalogName: name, catalogType: "rest", uri }, process.cwd());
-    await emptyCatalog(catalog);
-    return catalog;
+    await emptyCatalog(openRestCatalog({ uri }));
+    return openCatalog({ catalogName: name, catalogType: "rest", uri }, process.cwd());
   },
 }];
 
