@@ -9,6 +9,7 @@ import type { EvolveJob } from "../../support/evolve-child";
 import { runPython } from "../../support/python";
 import { readById } from "../../support/read-by-id";
 import { sharedRest } from "../../support/rest";
+import { sharedSpark } from "../../support/spark";
 import { temporaryCatalog, type TestCatalog } from "../../support/tables";
 
 /** A process that writes rows whose fields drift. */
@@ -48,6 +49,21 @@ describe("tables that evolve while they are written", function () {
 
     const { rows } = JSON.parse(await runPython("read_pyiceberg.py", [table.state.metadataLocation])) as { rows: Record<string, unknown>[] };
     assert.deepEqual(ids(rows), allIds);
+  });
+
+  it("Spark reads it, null where a row is older than its column, and goes on with it", async () => {
+    const table = await catalog.loadTable({ namespace: ["db"], name: "drift" });
+    const spark = await sharedSpark();
+    await spark.catalog("evolving", folder);
+    const answer = await spark.sql("SELECT w, count(*), sum(f0), sum(f5), count(only_a), count(only_b), sum(q.x), count(q.y) FROM evolving.db.drift GROUP BY w ORDER BY w");
+    const sum = (k: number): number => Array.from({ length: ROWS }, (_, i) => (i % 6 === k ? i + 0.5 : 0)).reduce((x, y) => x + y, 0);
+    const xs = Array.from({ length: ROWS }, (_, i) => i).reduce((x, y) => x + y, 0);
+    assert.deepEqual(answer.rows.map((row) => row.map(String)), [["a", ROWS, sum(0), sum(5), ROWS / 2, 0, xs, ROWS / 2], ["b", ROWS, sum(0), sum(5), 0, ROWS / 2, xs, ROWS / 2]].map((row) => row.map(String)));
+    await spark.sql("ALTER TABLE evolving.db.drift ADD COLUMN later int");
+    await spark.sql("UPDATE evolving.db.drift SET later = 7 WHERE i = 1");
+    const after = await readById(table);
+    assert.deepEqual(ids(after), allIds);
+    assert.deepEqual(after.filter((row) => row["later"] !== null).map((row) => [row["w"], row["i"], row["f1"], row["later"]]).sort(), [["a", 1n, 1.5, 7], ["b", 1n, 1.5, 7]]);
   });
 
   it("and so on a REST catalog", async () => {
