@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { asTicklakeError, TicklakeError } from "../errors";
 import { growingBound } from "../retry";
 import type { CommitProbe, Table, TableState } from "./catalog/types";
+import { hasFilesOf } from "./manifests";
 import { snapshotById } from "./metadata";
 import type { Snapshot, TableMetadata } from "./types";
 import type { MetadataUpdate } from "./updates";
@@ -106,6 +107,8 @@ export class PendingChange<T> {
   #snapshotId: bigint | undefined;
   /** Attempts without an answer: those may still turn up in the table. */
   #unknown: { base: TableState; proposal: Proposal<T> }[] = [];
+  /** Asking again would tell no more. */
+  #undecidable = false;
   /** Of all attempts so far. */
   readonly #proposals: Proposal<T>[] = [];
 
@@ -135,6 +138,8 @@ export class PendingChange<T> {
         const base = await this.#table.refresh();
         const landed = await this.#findLanded(base);
         if (landed) return landed;
+        const expired = await this.#findExpired(base);
+        if (expired) return expired;
         this.#forgetSettled(base);
         this.#checkStopped(limits.signal);
         return await this.#attempt(base, limits.at);
@@ -149,6 +154,7 @@ export class PendingChange<T> {
   /** Conflicts and unknown outcomes are gone after; while one is unknown, so is storage that fails. */
   #goesOn(error: TicklakeError, deadline: number, signal: AbortSignal | undefined): boolean {
     if (error.code === "COMMIT_CONFLICT") this.#conflicts++;
+    if (this.#undecidable) return false;
     const again = error.code === "COMMIT_CONFLICT" || error.code === "COMMIT_UNKNOWN" || (this.unknown && (error.code === "STORAGE_FAILED" || error.code === "STORAGE_FULL"));
     // Stopped: one more look at what became of the last attempt, but no waiting for a store that does not answer.
     if (signal?.aborted && error.kind === "retry") return false;
@@ -185,6 +191,24 @@ export class PendingChange<T> {
     const proposal = this.#proposals.find((other) => snapshot && other.snapshot?.["manifest-list"] === snapshot["manifest-list"]) ?? last;
     const base = this.#unknown.find((attempt) => attempt.proposal === proposal)?.base ?? state;
     return this.#won(proposal, base, state);
+  }
+
+  /**
+   * An attempt without an answer whose snapshot may have been expired since: sequence numbers are given once, so a listed snapshot with the attempt's number is
+   * another's, and none with it was expired. Then the files tell, by the snapshot that added them. Where they do not (rewritten meanwhile, or never there), nothing can:
+   * that is said, and no file is touched.
+   */
+  async #findExpired(state: TableState): Promise<CommittedChange<T> | undefined> {
+    const { metadata } = state;
+    if (metadata["table-uuid"] !== this.#uuid) return undefined;
+    for (const { base, proposal } of this.#unknown) {
+      const number = proposal.snapshot?.["sequence-number"];
+      if (number === undefined || number > metadata["last-sequence-number"] || metadata.snapshots.some((snapshot) => snapshot["sequence-number"] === number)) continue;
+      if (await hasFilesOf(this.#table.io, metadata, this.#snapshotId!)) return this.#won(proposal, base, state);
+      this.#undecidable = true;
+      throw new TicklakeError("COMMIT_UNKNOWN", `Whether snapshot ${this.#snapshotId} was in ${this.#table.fullName} cannot be told any more: snapshots of that time were expired while the outcome was not known. Its files are kept; expire only what is older than the longest outage (older_than).`);
+    }
+    return undefined;
   }
 
   /** Attempts whose version another commit has taken can no longer get through: a version is taken once. */

@@ -5,7 +5,7 @@ import { TicklakeError } from "../errors";
 import { decodeManifest, ManifestWriter } from "./avro/manifest";
 import { decodeManifestList, encodeManifestList, type ManifestListHeader } from "./avro/manifest-list";
 import type { FileIO } from "./io/types";
-import { specById } from "./metadata";
+import { currentSnapshot, specById } from "./metadata";
 import { partitionTypes } from "./partition-type";
 import {
   ADDED, DELETED, type ManifestEntry, type ManifestFile, type PartitionFieldSummary, type PartitionSpec, type PartitionValue, type PrimitiveType, type Schema, type Snapshot,
@@ -28,6 +28,17 @@ export async function readManifestList(io: FileIO, snapshot: Snapshot): Promise<
 /** Every entry of a manifest, deleted ones included (their status says so), with what it inherits filled in. */
 export async function readManifest(io: FileIO, manifest: ManifestFile, metadata: TableMetadata): Promise<ManifestEntry[]> {
   return decodeManifest(await readPart(io, manifest.path), manifest, specById(metadata, manifest.specId));
+}
+
+/** Whether the current snapshot holds files that a given snapshot added, be that snapshot still listed or not. */
+export async function hasFilesOf(io: FileIO, metadata: TableMetadata, snapshotId: bigint): Promise<boolean> {
+  const current = currentSnapshot(metadata);
+  const manifests = current ? await readManifestList(io, current) : [];
+  if (manifests.some((manifest) => manifest.addedSnapshotId === snapshotId && manifest.addedFiles !== 0)) return true;
+  for (const manifest of manifests) {
+    if ((await readManifest(io, manifest, metadata)).some((entry) => entry.status !== DELETED && entry.snapshotId === snapshotId)) return true;
+  }
+  return false;
 }
 
 async function readPart(io: FileIO, location: string): Promise<Uint8Array> {

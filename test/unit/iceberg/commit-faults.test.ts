@@ -6,6 +6,7 @@ import type { Table } from "../../../lib/iceberg/catalog/types";
 import { type AppendTools, beginAppend, type CommittedAppend, type CommitPoint } from "../../../lib/iceberg/commit";
 import { snapshotById } from "../../../lib/iceberg/metadata";
 import type { FileIO } from "../../../lib/iceberg/io/types";
+import { expireSnapshots } from "../../../lib/iceberg/operations/expire-snapshots";
 import { assertSound, dataFile, liveEntries, SCHEMA, SPEC } from "../../support/iceberg";
 import { MemoryIO } from "../../support/memory-io";
 import { type Fault, ScriptedIO, turns } from "../../support/scripted-io";
@@ -170,6 +171,53 @@ describe("commits on failing storage", () => {
     assert.deepEqual([result.conflicts, result.version], [0, 2]);
     await assertSound(table, ["/d/1"]);
     assert.equal([...memory.files.keys()].filter((name) => name.endsWith(".avro")).length, 2, "lists of the attempts that were lost are gone");
+  });
+
+  /** The answer to a commit is lost; before the writer looks again, others have built on it and expired its snapshot. */
+  async function expiredMeanwhile(lands: boolean, meanwhile: (other: Table) => Promise<void>): Promise<{ memory: MemoryIO; table: Table; run: () => Promise<CommittedAppend> }> {
+    const memory = new MemoryIO();
+    await insist(await newTable(memory), "/d/0");
+    const io = new ScriptedIO(memory);
+    const table = await open(io);
+    let lost = false;
+    io.plan = ({ operation }) => {
+      if (operation !== "create" || lost) return undefined;
+      lost = true;
+      return lands ? "landed" : "lost";
+    };
+    let waited = false;
+    const sleep = async (): Promise<void> => {
+      if (waited) return;
+      waited = true;
+      const other = await open(memory);
+      await insist(other, "/d/2");
+      await meanwhile(other);
+    };
+    return { memory, table, run: () => beginAppend(table, { files: [dataFile("/d/1")] }, { sleep }).run() };
+  }
+  const livePaths = async (table: Table): Promise<string[]> => (await liveEntries(table)).map((entry) => entry.file.filePath).sort();
+  const expireAll = (other: Table): Promise<unknown> => expireSnapshots(other, { olderThanMs: Date.now() + 60_000, retainLast: 1 });
+
+  it("landed without an answer and expired before the writer looked: its files tell, and it is in the table once", async () => {
+    const { table, run } = await expiredMeanwhile(true, async (other) => { await expireAll(other); });
+    const result = await run();
+    assert.equal(result.sequenceNumber, 2);
+    assert.equal(table.state.metadata.snapshots.length, 1, "its snapshot is gone");
+    assert.deepEqual(await livePaths(table), ["/d/0", "/d/1", "/d/2"]);
+  });
+
+  it("not landed, and the number that it wanted was given to another: it is committed behind", async () => {
+    const { table, run } = await expiredMeanwhile(false, async () => undefined);
+    assert.equal((await run()).sequenceNumber, 3);
+    await assertSound(table, ["/d/0", "/d/1", "/d/2"]);
+  });
+
+  it("where the snapshot that took its number was expired too, nothing can tell: it says so at once, and deletes nothing", async () => {
+    const { memory, table, run } = await expiredMeanwhile(false, async (other) => { await insist(other, "/d/3"); await expireAll(other); });
+    await assert.rejects(run(), (error: TicklakeError) => error.code === "COMMIT_UNKNOWN" && /cannot be told any more/.test(error.message) && /older_than/.test(error.message));
+    assert.deepEqual(await livePaths(table), ["/d/0", "/d/2", "/d/3"]);
+    const known = table.state.metadata.snapshots.map((snapshot) => snapshot["manifest-list"]);
+    assert.equal([...memory.files.keys()].filter((name) => /\/snap-/.test(name) && !known.includes(name)).length, 1, "what may belong to a lost snapshot is kept");
   });
 
   it("a check that stops the append while an attempt may still land says so instead of passing for a failure", async () => {
