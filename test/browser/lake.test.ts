@@ -74,6 +74,44 @@ describe("the flows of the lake in the browser", function () {
     assertQuiet(red);
   });
 
+  it("Maintenance and evolution: files become fewer and rows stay; new fields become columns, which move and go", async () => {
+    const userDir = join(temporaryFolder("upkeep"), "user");
+    const table = await createTable(openCatalog({ warehouse: "./warehouse" }, userDir), "db.flattened_stocks");
+    for (let n = 0; n < 6; n++) await appendRows(table, dayOfTrades(0, 5));
+    const flow = shipped("Maintenance and evolution");
+    const red = await run(userDir, flow);
+    await lookAtCanvas(browser, red.url, "upkeep", ["iceberg-table", "iceberg-out", "iceberg-query"]);
+    const press = async (name: string): Promise<void> => {
+      const { id } = flow.find((node) => node.type === "inject" && node.name === name)!;
+      assert.equal((await fetch(`${red.url}/inject/${id}`, { method: "POST" })).status, 200);
+    };
+
+    const { page, problems } = await openPage(browser, `${red.url}/dashboard/upkeep`);
+    const shows = (text: RegExp): Promise<unknown> => page.waitForSelector(`text=${text}`, { timeout: 30_000 });
+    await shows(/30 trades in 6 data files/);
+    for (const [button, operation] of [["Would compact", "would compact"], ["Compact", "compact"], ["Would expire", "would expire-snapshots"], ["Rewrite manifests", "rewrite-manifests"], ["Would remove orphans", "would remove-orphan-files"]] as const) {
+      await press(button);
+      await until(`the result of ${operation}`, async () => (await page.locator(".nrdb-ui-table").nth(0).locator("tbody tr td").nth(1).innerText({ timeout: 1000 })).trim(), (text) => text === operation);
+    }
+    await shows(/30 trades in 1 data files/);
+
+    const columns = async (): Promise<string> => (await page.locator(".nrdb-ui-table").nth(1).locator("th").allInnerTexts()).map((text) => text.trim().toLowerCase()).filter(Boolean).join(" ");
+    await press("A row");
+    await until("two columns", columns, (text) => text.includes("price") && !text.includes("quote"));
+    await press("A row with more fields");
+    await until("its fields as columns", columns, (text) => text.includes("quote") && text.includes("size"));
+    await press("Rename price to last");
+    await until("the new name", columns, (text) => text.includes("last") && !text.includes("price"));
+    await press("Drop size");
+    await until("without size", columns, (text) => !text.includes("size"));
+    await page.waitForTimeout(500);
+    await shot(page, "lake-upkeep-dashboard");
+    assert.deepEqual(problems, []);
+    await page.close();
+    assert.equal(await red.stop(), 0);
+    assert.doesNotMatch(red.output(), /\[(error|fatal)\]/);
+  });
+
   it("Trades into S3: trades land in the bucket, the dashboard reads them back, an outage is waited for", async () => {
     const s3 = await startS3();
     try {
