@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CatalogTables } from "../../../lib/sql/catalog-tables";
 import { type QueryResult, SqlEngine } from "../../../lib/sql/engine";
 import { METADATA_TABLES } from "../../../lib/sql/metadata";
+import { comparable } from "../../support/compare-rows";
 import { sharedSpark, type Spark, type SparkResult } from "../../support/spark";
 import { temporaryCatalog, type TestCatalog } from "../../support/tables";
 
@@ -34,17 +35,6 @@ const RICH = [
   "DELETE FROM query_lake.db.rich WHERE ts < TIMESTAMP '2024-11-01 03:00:00'",
 ];
 
-/** Values of either engine in one form: times as ISO text in UTC. */
-function canonical(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(canonical);
-  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, canonical(item)]));
-  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT[\d:.]+Z?$/.test(value)) return new Date(value.endsWith("Z") ? value : `${value}Z`).toISOString();
-  return value;
-}
-
-/** Rows without regard to their order, with the names of their columns. */
-const rowsOf = (columns: readonly string[], rows: readonly unknown[][]): unknown[] => rows.map((row) => JSON.stringify(row.map((value, i) => [columns[i], canonical(value)]))).sort().map((text) => JSON.parse(text) as unknown);
-
 describe("Queries beside Spark", function () {
   this.timeout(600_000);
   let spark: Spark;
@@ -59,7 +49,7 @@ describe("Queries beside Spark", function () {
     const [ours, theirs] = [await query(sql), await spark.sql(sql)];
     const names = ours.columns.map(({ name }) => name);
     assert.deepEqual(names, theirs.columns, sql);
-    assert.deepEqual(rowsOf(names, ours.rows.map((row) => names.map((name) => row[name]))), rowsOf(names, theirs.rows), sql);
+    assert.deepEqual(comparable(names, ours.rows.map((row) => names.map((name) => row[name]))), comparable(names, theirs.rows), sql);
     return theirs;
   };
 
