@@ -51,6 +51,8 @@ export { planScan, type ScanPlan, type ScanRequest } from "./iceberg/scan/plan";
 // SQL
 export { SqlEngine, type QueryRequest, type QueryResult } from "./sql/engine";
 export { CatalogTables } from "./sql/catalog-tables";
+export { isCall, type ParsedCall } from "./sql/call-parser";
+export { type CallRequest, type CallResult, runCall } from "./sql/call";
 
 // Delivery
 export type * from "./delivery/types";

@@ -23,11 +23,15 @@ export class CatalogTables {
    */
   resolver(own: QueryCatalog, others: readonly QueryCatalog[]): TableResolver {
     return async (parts) => {
-      const catalog = parts.length >= 3 && parts[0] !== own.name ? (others.find((other) => other.name === parts[0]) ?? own) : own;
-      const identifier = identify(parts, catalog, own, others);
-      const { state, fullName, io } = await this.load(catalog, identifier);
-      return { name: fullName, io, metadata: state.metadata, metadataLocation: state.metadataLocation, ...(catalog.root ? { root: catalog.root } : {}) } satisfies QueryTable;
+      const { catalog, identifier } = locateTable(parts, own, others);
+      return this.read(catalog, identifier);
     };
+  }
+
+  /** A table as it is now. @throws TicklakeError TABLE_NOT_FOUND listing those that there are */
+  async read(catalog: QueryCatalog, identifier: TableIdentifier): Promise<QueryTable> {
+    const { state, fullName, io } = await this.load(catalog, identifier);
+    return { name: fullName, io, metadata: state.metadata, metadataLocation: state.metadataLocation, ...(catalog.root ? { root: catalog.root } : {}) };
   }
 
   private async load(catalog: Catalog, identifier: TableIdentifier): Promise<Table> {
@@ -49,6 +53,17 @@ export class CatalogTables {
       throw await notFound(error, catalog, key);
     }
   }
+}
+
+/**
+ * The catalog and the table that a name in SQL means.
+ *
+ * @param parts as typed: `["local", "db", "t"]`; `spark_catalog` in front means the own catalog, unless one is called so
+ * @throws TicklakeError TABLE_NAME_INVALID
+ */
+export function locateTable(parts: readonly string[], own: QueryCatalog, others: readonly QueryCatalog[]): { catalog: QueryCatalog; identifier: TableIdentifier } {
+  const catalog = parts.length >= 3 && parts[0] !== own.name ? (others.find((other) => other.name === parts[0]) ?? own) : own;
+  return { catalog, identifier: identify(parts, catalog, own, others) };
 }
 
 function identify(parts: readonly string[], catalog: Catalog, own: Catalog, others: readonly Catalog[]): TableIdentifier {

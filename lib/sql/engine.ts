@@ -7,7 +7,7 @@ import type { DuckDBConnection, DuckDBValue } from "@duckdb/node-api";
 import { TicklakeError } from "../errors";
 import { localPath } from "../iceberg/io/local";
 import { parseJson, stringifyJson } from "../iceberg/json";
-import { PROPERTY } from "../iceberg/metadata";
+import { currentSchema, PROPERTY } from "../iceberg/metadata";
 import { ManifestCache, planScan, type ScanPlan } from "../iceberg/scan/plan";
 import type { Literal, Predicate } from "../iceberg/scan/predicate";
 import type { PrimitiveType } from "../iceberg/types";
@@ -16,7 +16,7 @@ import { literalFor } from "./constants";
 import { type CopyLease, type CopyOptions, CopyStore } from "./copies/store";
 import { Database, type DatabaseOptions } from "./database";
 import { isFileGone, type NamedTable, sqlError } from "./errors";
-import { findFilters } from "./filters";
+import { type Constants, exactFilter, findFilters } from "./filters";
 import { createMetadataTable } from "./metadata";
 import { neededColumns } from "./needed";
 import { originalName, quote, uniqueNames } from "./names";
@@ -24,7 +24,7 @@ import { plainValue, type ResultColumn, typeName } from "./results";
 import { rewrite, unnamedExpressions } from "./rewrite";
 import { isLocal, ScanViews } from "./scan-view";
 import { findTables, isConstantExpression, type TableUse } from "./tables";
-import { hideUpperCase, prepareText } from "./text";
+import { doubleQuotesAsText, hideUpperCase, prepareText } from "./text";
 import type { Travel } from "./travel";
 import { columnsOf, type PlannedUse, type QueryTable, resolveName, resolveUses, type TableResolver } from "./uses";
 
@@ -91,6 +91,23 @@ export class SqlEngine {
   async firstTable(request: Pick<QueryRequest, "sql" | "tables" | "signal">): Promise<QueryTable | undefined> {
     const { uses: [first] } = await this.parse(request);
     return first && (await resolveName(first.parts, request.tables)).table;
+  }
+
+  /**
+   * A condition on one table as a predicate that whole files are chosen by (`where` of rewrite_data_files). Text may stand in double quotes, as in Spark.
+   *
+   * @throws TicklakeError SQL_INVALID for what cannot be told from the statistics of a file
+   */
+  async condition({ where, table, signal }: { where: string; table: QueryTable; signal?: AbortSignal }): Promise<Predicate> {
+    const { statement, uses: [use] } = await this.parse({ sql: `SELECT * FROM t WHERE (\n${doubleQuotesAsText(where)}\n)`, ...(signal ? { signal } : {}) });
+    const schema = currentSchema(table.metadata);
+    const source = { ref: use!.ref, parts: use!.parts, schema };
+    const predicate = await this.database.use([], signal, async (connection) => {
+      await connection.run("BEGIN");
+      return this.withConstants(connection, (constants) => exactFilter(statement, source, constants));
+    }).catch((error: unknown) => { throw sqlError(error, []); });
+    if (predicate) return predicate;
+    throw new TicklakeError("SQL_INVALID", `The condition ${where} cannot be told from a file's statistics. Compare columns of ${table.name} (${schema.fields.map(({ name }) => name).join(", ")}; case-sensitive) with constants.`);
   }
 
   /** Ends the engine. Queries under way must be stopped by their signals. */
@@ -164,14 +181,19 @@ export class SqlEngine {
   /** What each use of a table is filtered by. Constants are worked out by the engine itself, so that both agree. */
   private async filters(connection: DuckDBConnection, statement: Statement, uses: readonly PlannedUse[]): Promise<Map<BaseTable, Predicate>> {
     const sources = uses.filter((use) => !use.metadataTable).map((use) => ({ ref: use.ref, parts: use.parts, schema: use.view.schema }));
+    return this.withConstants(connection, (constants) => findFilters(statement, sources, constants));
+  }
+
+  /** What `find` finds when it knows the values of constant expressions: it is asked twice, first for the expressions that it needs. */
+  private async withConstants<T>(connection: DuckDBConnection, find: (constants: Constants) => T): Promise<T> {
     const volatile = await this.database.volatileFunctions(connection);
     const expressions = new Set<Expression>();
-    findFilters(statement, sources, (expression) => {
+    find((expression) => {
       if (isConstantExpression(expression, volatile)) expressions.add(expression);
       return undefined;
     });
     const values = await evaluate(connection, [...expressions]);
-    return findFilters(statement, sources, (expression: Expression, type: PrimitiveType): Literal | undefined => literalFor(type, values.get(expression) ?? null));
+    return find((expression: Expression, type: PrimitiveType): Literal | undefined => literalFor(type, values.get(expression) ?? null));
   }
 
   /** The SQL that DuckDB runs. */

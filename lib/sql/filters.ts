@@ -36,6 +36,13 @@ export function findFilters(statement: Tree, sources: readonly Source[], constan
   return found;
 }
 
+/** The predicate that says the same as WHERE of a SELECT from one table; undefined where a part of it cannot be said by one. */
+export function exactFilter(statement: Tree, source: Source, constants: Constants): Predicate | undefined {
+  const select = statement.node;
+  if (!isSelect(select) || !select.where_clause || select.from_table !== source.ref) return undefined;
+  return new Translation(source, { sources: [{ source, prunable: true }], others: false, conditions: [] }, constants).translate(select.where_clause, true);
+}
+
 function selectFilters(select: SelectNode, byRef: Map<BaseTable, Source>, constants: Constants, found: Map<BaseTable, Predicate>): void {
   // A sample is drawn before WHERE: skipping files would change what it is drawn from.
   if (select.sample) return;

@@ -3,7 +3,7 @@
  * more than three parts (`local.db.t.snapshots`). Such table references become placeholders before parsing. Pure; no I/O.
  */
 import { TicklakeError } from "../errors";
-import { quote } from "./names";
+import { literal, quote } from "./names";
 import { timeText } from "./times";
 import type { Travel } from "./travel";
 
@@ -77,6 +77,11 @@ export function prepareText(sql: string): PreparedText {
     else if (token.kind !== "space") level.table = false;
   }
   return { sql: out.join(""), references };
+}
+
+/** SQL as Spark reads it by default: what stands in double quotes is text, names stand in backquotes. */
+export function doubleQuotesAsText(sql: string): string {
+  return tokenize(sql).map((token) => (token.kind === "quoted" && token.text.startsWith('"') ? literal(identifier(token)) : token.text)).join("");
 }
 
 function tokenize(sql: string): Token[] {

@@ -1,6 +1,5 @@
 import type { Node, NodeAPI, NodeMessage } from "node-red";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
-import type { QueryResult } from "../../lib/sql/engine";
 import { parseQuery, type QueryInput } from "../../lib/sql/options";
 import { snapshotChoices } from "../../lib/sql/snapshots";
 import { catalogOf, deployedCatalogs } from "../iceberg-catalog/catalogs";
@@ -8,6 +7,7 @@ import { adminEndpoint } from "../shared/admin";
 import { defineNode, short } from "../shared/define";
 import { typedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
+import { type Answer, runSql } from "./run-sql";
 import { useEngine } from "./shared-engine";
 
 /** Rows that the dialog shows at the most. */
@@ -16,20 +16,20 @@ const PREVIEW_ROWS = 200;
 export = (RED: NodeAPI): void => {
   defineNode(RED, "iceberg-query", (node, config) => {
     const catalog = catalogOf(RED, config["catalog"]);
-    const { engine, tables, release } = useEngine();
+    const allowCalls = config["allowCalls"] === true;
+    const { release, ...shared } = useEngine();
     const status = new StatusLine(node);
     const closing = new AbortController();
     const running = new Set<Promise<unknown>>();
 
-    async function run(msg: NodeMessage): Promise<QueryResult> {
+    async function run(msg: NodeMessage): Promise<Answer> {
       const query = parseQuery(await readInput(RED, node, config, msg));
-      return engine.query({ ...query, tables: tables.resolver(catalog, deployedCatalogs()), signal: closing.signal });
+      return runSql({ ...shared, query, allowCalls, catalog }, { signal: closing.signal, progress: (text) => { status.idle(short(text)); } });
     }
 
     node.on("input", (msg, send, done) => {
-      const work = run(msg).then((result) => {
-        const { rows, columns, ...facts } = result;
-        status.ok(`${rows.length}${result.truncated ? "+" : ""} row${rows.length === 1 ? "" : "s"}, ${result.ms} ms`);
+      const work = run(msg).then(({ rows, columns, facts, summary }) => {
+        status.ok(short(`${summary}, ${facts.ms} ms`));
         send({ ...msg, payload: rows, columns, iceberg: facts } as NodeMessage);
         done();
       }).catch((caught: unknown) => {
@@ -48,11 +48,12 @@ export = (RED: NodeAPI): void => {
 
   // The "run" button of the dialog. For those who may edit flows: they could deploy the query as well.
   adminEndpoint(RED, "post", "iceberg-query/run", "iceberg-query.write", async ({ body }) => {
-    const input = body as QueryInput & { catalog?: unknown };
+    const input = body as QueryInput & { catalog?: unknown; allowCalls?: unknown };
     const query = parseQuery(input);
-    const { engine, tables, release } = useEngine();
+    const { release, ...shared } = useEngine();
     try {
-      return await engine.query({ ...query, maxRows: Math.min(query.maxRows ?? PREVIEW_ROWS, PREVIEW_ROWS), tables: tables.resolver(catalogOf(RED, input.catalog), deployedCatalogs()) });
+      const { facts, ...answer } = await runSql({ ...shared, query: { ...query, maxRows: Math.min(query.maxRows ?? PREVIEW_ROWS, PREVIEW_ROWS) }, allowCalls: input.allowCalls === true, catalog: catalogOf(RED, input.catalog) });
+      return { ...answer, ...facts };
     } finally {
       await release();
     }

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runCall } from "../../lib/sql/call";
+import { isCall } from "../../lib/sql/call-parser";
 import { CatalogTables } from "../../lib/sql/catalog-tables";
 import { SqlEngine } from "../../lib/sql/engine";
 import { runPython } from "../support/python";
@@ -33,7 +35,7 @@ describe("the examples of docs/query.md", function () {
     const examples = blocks(text, "sql");
     assert.ok(examples.length >= 8, String(examples.length));
     for (const sql of examples) {
-      const { rows } = await engine.query({ sql, tables: tables.resolver(catalog, [catalog]) });
+      const { rows } = isCall(sql) ? await runCall({ sql, own: catalog, others: [catalog], tables, engine }) : await engine.query({ sql, tables: tables.resolver(catalog, [catalog]) });
       assert.ok(rows.length > 0, sql);
     }
   });

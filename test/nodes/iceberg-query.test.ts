@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { runOperation } from "../../lib/iceberg/operations";
 import icebergCatalog from "../../nodes/iceberg-catalog/iceberg-catalog";
 import { catalogOf, deployedCatalogs } from "../../nodes/iceberg-catalog/catalogs";
 import icebergQuery from "../../nodes/iceberg-query/iceberg-query";
@@ -86,7 +87,7 @@ describe("node iceberg-query", () => {
     });
   }
 
-  it("tells what is wrong with the catalog: none, missing, of a kind that is not there yet, an object store", async () => {
+  it("tells what is wrong with the catalog: none, missing, in storage that is not there yet, a server without an address", async () => {
     assert.match((await refused(await load({ catalog: "" }))).message, /No catalog is chosen/);
     await unload();
     assert.match((await refused(await load({ catalog: "nowhere" }))).message, /missing or disabled/);
@@ -94,7 +95,7 @@ describe("node iceberg-query", () => {
     assert.match((await refused(await load({}, "gs://bucket/prefix"))).message, /neither a folder nor in S3/);
     await unload();
     const rig = await load({ catalog: "cat1" }, folder, [{ id: "cat1", type: "iceberg-catalog", catalogName: "lake", catalogType: "rest", warehouse: "x" }]);
-    assert.match((await refused(rig)).message, /Catalogs of type "rest" are not supported yet/);
+    assert.match((await refused(rig)).message, /The catalog.s address is missing/);
   });
 
   it("names the tables of every deployed catalog, and forgets those that are gone", async () => {
@@ -120,6 +121,70 @@ describe("node iceberg-query", () => {
     assert.deepEqual((await one({ ...rig, caught: [] })).payload, [{ n: 0 }]);
     await appendRows(table, dayOfTrades(0));
     assert.deepEqual((await one({ ...rig, caught: [] })).payload, [{ n: 10 }]);
+  });
+
+  describe("CALL", () => {
+    const DOCUMENTED = "-- Rewrite manifests (optimize metadata)\nCALL spark_catalog.system.rewrite_manifests(\n  'local.db.maintained'\n);";
+    beforeEach(async () => {
+      const table = await createTable(catalog, "db.maintained");
+      for (let day = 0; day < 2; day++) await appendRows(table, dayOfTrades(day));
+    });
+    afterEach(() => catalog.dropTable({ namespace: ["db"], name: "maintained" }, { purge: true }));
+    const snapshots = async (): Promise<unknown> => (await catalog.loadTable({ namespace: ["db"], name: "maintained" })).state.metadata.snapshots.length;
+
+    for (const [what, config] of [["by default", {}], ["unless it is ticked", { allowCalls: false }], ["unless it is true itself", { allowCalls: "true" }]] as [string, object][]) {
+      it(`is refused ${what}`, async () => {
+        const error = await refused(await load({ sql: DOCUMENTED, ...config }));
+        assert.equal(error.code, "CONFIG_INVALID");
+        assert.match(error.message, /CALL changes tables and deletes files, and this node only reads\. Tick "Allow CALL"/);
+        assert.equal(await snapshots(), 2);
+      });
+    }
+
+    it("runs where it is allowed: Spark's rows and columns, what was done, and the message's own properties", async () => {
+      const rig = await load({ sql: DOCUMENTED, allowCalls: true });
+      const msg = await one(rig, { topic: "night" });
+      assert.deepEqual([msg.topic, msg.payload, msg["columns"]], ["night", [{ rewritten_manifests_count: 2, added_manifests_count: 1 }], [{ name: "rewritten_manifests_count", type: "INTEGER" }, { name: "added_manifests_count", type: "INTEGER" }]]);
+      const { procedure, operation, table, dryRun, truncated, ms } = msg["iceberg"] as Record<string, unknown>;
+      assert.deepEqual([procedure, operation, table, dryRun, truncated, typeof ms], ["local.system.rewrite_manifests", "rewrite-manifests", "local.db.maintained", false, false, "number"]);
+      JSON.stringify(msg["iceberg"]);
+      await until(() => /^rewrite-manifests: 2 into 1 manifest, \d+ ms$/.test(rig.statuses().at(-1)?.text ?? ""), "the status");
+      assert.equal(await snapshots(), 3);
+    });
+
+    it("comes by message too, beside queries; with a snapshot or a time it makes no sense", async () => {
+      const rig = await load({ sql: "sql", sqlType: "msg", snapshotId: "id", snapshotIdType: "msg", allowCalls: true });
+      assert.deepEqual((await one(rig, { sql: "CALL local.system.expire_snapshots(table => 'db.maintained', older_than => '1 day', dry_run => true)" }))["columns"], ["data", "position_delete", "equality_delete"]
+        .map((kind) => `${kind}_files`).concat("manifest_files", "manifest_lists", "statistics_files").map((name) => ({ name: `deleted_${name}_count`, type: "BIGINT" })));
+      assert.deepEqual((await one(rig, { sql: "SELECT count(*) AS n FROM db.maintained" })).payload, [{ n: 20 }]);
+      assert.match((await refused(rig, { sql: DOCUMENTED, id: "1" })).message, /leave Snapshot and As of empty/);
+    });
+
+    it("says what is wrong with it", async () => {
+      const error = await refused(await load({ sql: "CALL local.system.vacuum('db.maintained')", allowCalls: true }));
+      assert.deepEqual([error.code, /no procedure vacuum\. CALL runs expire_snapshots/.test(error.message)], ["SQL_INVALID", true]);
+    });
+
+    it("runs by the dialog's button only when the dialog allows it, whatever is deployed", async () => {
+      await load({ sql: DOCUMENTED, allowCalls: true });
+      const run = (body: object): Promise<{ status: number; body: unknown }> => request("post", "/ticklake/iceberg-query/run", { catalog: "cat0", sql: DOCUMENTED, maxRows: "10000", ...body });
+      for (const allowCalls of [undefined, false, "true"]) {
+        const { status, body } = await run({ allowCalls });
+        assert.deepEqual([status, (body as { code: string }).code], [400, "CONFIG_INVALID"]);
+      }
+      assert.equal(await snapshots(), 2);
+      const { status, body } = await run({ allowCalls: true });
+      const { rows, operation, summary } = body as Record<string, unknown>;
+      assert.deepEqual([status, rows, operation, summary], [200, [{ rewritten_manifests_count: 2, added_manifests_count: 1 }], "rewrite-manifests", "rewrite-manifests: 2 into 1 manifest"]);
+    });
+
+    it("ends with its node: nothing of it runs on afterwards, and the table is whole", async () => {
+      const rig = await load({ sql: "CALL local.system.rewrite_data_files(table => 'db.maintained', options => map('rewrite-all', 'true'))", allowCalls: true });
+      await rig.send({});
+      await unload();
+      await runOperation({ catalog, table: "db.maintained", operation: "rewrite-manifests" });
+      assert.deepEqual((await one(await load({ sql: "SELECT count(*) AS n FROM db.maintained" }))).payload, [{ n: 20 }]);
+    });
   });
 
   it("close stops a query that is under way", async () => {

@@ -8,7 +8,7 @@ import type { TableIdentifier } from "../types";
  * @throws TicklakeError TABLE_NAME_INVALID with what is wrong
  */
 export function parseIdentifier(text: string, catalogName: string): TableIdentifier {
-  let parts = splitParts(text.trim(), text);
+  let parts = splitName(text);
   if (parts.length > 1 && (parts[0] === catalogName || (parts[0] === "spark_catalog" && parts.length >= 3))) parts = parts.slice(1);
   if (parts.length < 2) {
     throw invalid(text, text.trim() === "" ? "the name is empty" : "it has no namespace", `Write namespace and table, for example db.${parts[0]?.replace(/\s+/g, "_") || "flattened_stocks"}.`);
@@ -42,8 +42,9 @@ function checkPart(part: string, text: string): void {
   if (Buffer.byteLength(part) > 200) throw invalid(text, "a part is longer than 200 bytes", "Use a shorter name.");
 }
 
-/** Splits at dots outside quotes. */
-function splitParts(text: string, whole: string): string[] {
+/** The parts of a name: split at dots outside of backquotes and double quotes. @throws TicklakeError TABLE_NAME_INVALID for quotes that are not closed */
+export function splitName(whole: string): string[] {
+  const text = whole.trim();
   const parts: string[] = [];
   let at = 0;
   for (;;) {

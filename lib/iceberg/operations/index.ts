@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { TicklakeError } from "../../errors";
 import type { Catalog, Table } from "../catalog/types";
-import { parseIdentifier } from "../catalog/identifier";
+import { checkIdentifier, parseIdentifier } from "../catalog/identifier";
+import type { Predicate } from "../scan/predicate";
 import { addColumn, dropColumn, moveColumn, type Position, renameColumn, widenColumn } from "../schema-edit";
 import type { TableIdentifier } from "../types";
 import { alterColumns } from "./alter-columns";
@@ -31,16 +32,18 @@ export const DESTRUCTIVE: ReadonlySet<OperationName> = new Set<OperationName>(["
 
 export interface OperationRequest {
   readonly catalog: Catalog;
-  /** `db.flattened_stocks`, with the catalog's name in front or not. */
-  readonly table: string;
+  /** `db.flattened_stocks`, with the catalog's name in front or not; or its parts. */
+  readonly table: string | TableIdentifier;
   readonly operation: string;
   readonly options?: unknown;
+  /** `compact`: only files that may hold matching rows. */
+  readonly where?: Predicate;
 }
 
 /** What every operation tells; what else it tells stands beside, under the names of its own result. */
 export interface OperationResult extends Record<string, unknown> { readonly operation: OperationName; readonly table: string; readonly dryRun: boolean; readonly ms: number }
 
-type Run = (target: { catalog: Catalog; identifier: TableIdentifier; load: () => Promise<Table> }, options: unknown, context: OperationContext) => Promise<object>;
+type Run = (target: { catalog: Catalog; identifier: TableIdentifier; load: () => Promise<Table>; where?: Predicate }, options: unknown, context: OperationContext) => Promise<object>;
 
 const { dryRun } = { dryRun: o.flag };
 
@@ -57,12 +60,12 @@ export function operationName(value: unknown): OperationName {
  * @throws TicklakeError CONFIG_INVALID (options), TABLE_NAME_INVALID, TABLE_NOT_FOUND, TABLE_BUSY (another destructive operation runs on the table), STOPPED, and what the operation throws
  */
 export async function runOperation(request: OperationRequest, context: OperationContext = {}): Promise<OperationResult> {
-  const { catalog } = request;
+  const { catalog, table, where } = request;
   const operation = operationName(request.operation);
-  const identifier = parseIdentifier(request.table, catalog.name);
+  const identifier = typeof table === "string" ? parseIdentifier(table, catalog.name) : checkIdentifier(table);
   const began = performance.now();
   const dry = isDryRun(request.options);
-  const work = (): Promise<object> => RUNS[operation]({ catalog, identifier, load: () => catalog.loadTable(identifier) }, request.options, context);
+  const work = (): Promise<object> => RUNS[operation]({ catalog, identifier, load: () => catalog.loadTable(identifier), ...(where ? { where } : {}) }, request.options, context);
   const found = DESTRUCTIVE.has(operation) && !dry ? await alone(`${catalog.tableLocation(identifier)}`, operation, work) : await work();
   return { operation, table: `${catalog.name}.${[...identifier.namespace, identifier.name].join(".")}`, dryRun: dry, ...found, ms: Math.round(performance.now() - began) };
 }
@@ -162,12 +165,12 @@ const RUNS: Record<OperationName, Run> = {
     const read = o.readOptions("rewrite-manifests", { specId: o.index, targetSizeBytes: o.count, dryRun }, options);
     return rewriteManifests(await load(), given({ specId: read.specId, targetSizeBytes: read.targetSizeBytes }), dryContext(context, read.dryRun));
   },
-  "compact": async ({ load }, options, context) => {
+  "compact": async ({ load, where }, options, context) => {
     const strategy = z.preprocess((value) => (value === "" || value === null ? undefined : value), z.enum(["binpack", "sort"], { error: "must be binpack or sort" }).optional());
     const read = o.readOptions("compact", { strategy, sortOrder: o.text, options: z.record(z.string(), z.unknown()).optional(), dryRun }, options);
     const { signal, at, tools, progress } = context;
     return compactTable(await load(), given({
-      strategy: read.strategy, sortOrder: read.sortOrder, options: read.options, dryRun: read.dryRun, signal, at, tools,
+      strategy: read.strategy, sortOrder: read.sortOrder, options: read.options, where, dryRun: read.dryRun, signal, at, tools,
       progress: progress && ((done: { groups: number; of: number }) => { progress(`${done.groups} of ${done.of} groups rewritten`); }),
     }));
   },
