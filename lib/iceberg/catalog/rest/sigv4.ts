@@ -2,7 +2,7 @@
  * Requests signed as AWS wants them (Signature Version 4), for the REST catalogs of AWS Glue and S3 Tables.
  */
 import { createHash, createHmac } from "node:crypto";
-import { SignatureV4 } from "@smithy/signature-v4";
+import type { SignatureV4 } from "@smithy/signature-v4";
 import type { S3Credentials } from "../../io/s3-settings";
 
 export interface SigningOptions {
@@ -52,9 +52,11 @@ function bytes(data: HashData): Uint8Array {
 
 /** @returns the headers of a signed request: those that it had, and the signature's. `host` is signed too; the client sends it by itself. */
 export function signer({ service, region, credentials, now = Date.now, checksum = true }: SigningOptions): (request: SignableRequest) => Promise<Record<string, string>> {
-  const signing = new SignatureV4({ service, region, credentials, sha256: Sha256, applyChecksum: checksum });
+  let signing: Promise<SignatureV4> | undefined;
   return async ({ method, url, headers, body }) => {
-    const signed = await signing.sign({
+    // Loaded with the first request: nobody else pays for it at the start.
+    signing ??= import("@smithy/signature-v4").then((sdk) => new sdk.SignatureV4({ service, region, credentials, sha256: Sha256, applyChecksum: checksum }));
+    const signed = await (await signing).sign({
       method, protocol: url.protocol, hostname: url.hostname, path: url.pathname, query: queryOf(url),
       headers: { ...headers, host: url.host }, ...(url.port === "" ? {} : { port: Number(url.port) }), ...(body === undefined ? {} : { body }),
     }, { signingDate: new Date(now()) });
