@@ -1,4 +1,4 @@
-/** Commits on a local folder, in S3 and behind a REST catalog: latency, growth with the history, metadata. --commits 1000 --rows 1000 --on local,s3,rest */
+/** Commits on a local folder, in S3 and behind a REST catalog: latency, growth with the history, metadata. --commits 1000 --rows 1000 --on local,s3,rest. `--commits 50000 --maintenance`: on a folder with maintenance on. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import { TRADES_PARTITION_BY, TRADES_SCHEMA } from "../lib/iceberg/schema";
 import { parsePartitionBy } from "../lib/iceberg/transforms";
 import { startRest } from "../test/support/rest";
 import { startS3 } from "../test/support/s3";
+import { maintained } from "./lib/maintained";
 import { type BenchTrade, benchTrades, median, table as markdown } from "./lib/support";
 
 const option = (name: string, fallback: string): string => {
@@ -126,4 +127,5 @@ async function main(): Promise<void> {
   }
 }
 
-void main();
+if (process.argv.includes("--maintenance")) void maintained(COMMITS).then((text) => { console.log(text); });
+else void main();
