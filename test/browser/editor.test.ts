@@ -108,6 +108,20 @@ describe("in the browser", function () {
     assert.match(await page.innerText("#iceberg-query-run-status"), /^✔ .*rows/);
     assert.match(await page.innerText("#iceberg-query-result"), /AAPL/);
     await shot(page, "4-query-run");
+
+    // Maintenance from the examples: refused until the dialog allows it.
+    await page.selectOption("#iceberg-query-template", { label: "CALL: rewrite manifests" });
+    const answer = async (): Promise<string> => {
+      await page.click("#iceberg-query-run");
+      await page.waitForFunction(() => /^[✔✘]/.test(document.querySelector("#iceberg-query-run-status")?.textContent ?? ""));
+      return page.innerText("#iceberg-query-run-status");
+    };
+    assert.match(await answer(), /^✘ CALL changes tables .* Tick "Allow CALL"/);
+    await page.check("#node-input-allowCalls");
+    assert.equal(await page.isVisible("#iceberg-query-calls-hint"), true);
+    assert.match(await answer(), /^✔ rewrite-manifests: \d+ into \d+ manifests?, \d+ ms$/);
+    assert.match(await page.innerText("#iceberg-query-result"), /rewritten_manifests_count\s+added_manifests_count/);
+    await shot(page, "4-query-call");
     await editor.closeDialog("cancel");
     assert.deepEqual(problems, []);
     await page.close();
