@@ -11,6 +11,8 @@ import { parsePartitionBy } from "../../lib/iceberg/transforms";
 import { appendRows } from "../../test/support/tables";
 import { median, table as markdown } from "./support";
 
+const HEADINGS = ["after commits", "files", "most files", "snapshots", "MB of metadata.json", "files in metadata/", "median commit ms", "runs"];
+
 /** Appends that often, a few rows each, and says what the table looked like on the way. */
 export async function maintained(commits: number, rows = 20): Promise<string> {
   const warehouse = mkdtempSync(join(tmpdir(), "ticklake-bench-maintained-"));
@@ -32,12 +34,15 @@ export async function maintained(commits: number, rows = 20): Promise<string> {
       most = Math.max(most, Number(currentSnapshot(metadata)!.summary["total-data-files"]));
       if (n % step !== 0) continue;
       const folder = join(table.location, "metadata");
-      out.push([String(n), currentSnapshot(metadata)!.summary["total-data-files"]!, String(most), String(metadata.snapshots.length), (statSync(metadataLocation).size / 1e6).toFixed(2), String(readdirSync(folder).length), median(ms).toFixed(1), String(runs)]);
+      const line = [String(n), currentSnapshot(metadata)!.summary["total-data-files"]!, String(most), String(metadata.snapshots.length), (statSync(metadataLocation).size / 1e6).toFixed(2), String(readdirSync(folder).length), median(ms).toFixed(1), String(runs)];
+      out.push(line);
+      // The whole of it takes half an hour.
+      console.error(HEADINGS.map((heading, k) => `${heading} ${line[k]}`).join(", "));
       ms = [];
       most = 0;
     }
     const total = currentSnapshot((await table.refresh()).metadata)!.summary["total-records"];
-    return `${markdown(["after commits", "files", "most files", "snapshots", "MB of metadata.json", "files in metadata/", "median commit ms", "runs"], out)}\n\n${total} of ${commits * rows} rows are in the table.`;
+    return `${markdown(HEADINGS, out)}\n\n${total} of ${commits * rows} rows are in the table.`;
   } finally {
     await care.close();
     rmSync(warehouse, { recursive: true, force: true });
