@@ -57,9 +57,7 @@ export class RewriteThread implements Rewriter {
       });
     } finally {
       signal?.removeEventListener("abort", abort);
-      worker.off("message", heard!).off("exit", lost!);
-      // An error without a listener would end the process.
-      worker.off("error", lost!).on("error", () => undefined);
+      worker.off("message", heard!).off("exit", lost!).off("error", lost!);
       worker.unref();
     }
   }
@@ -75,7 +73,10 @@ export class RewriteThread implements Rewriter {
 
   #start(): Worker {
     const worker = startThread(join(__dirname, "worker"), "ticklake-rewrite");
-    this.#ended = new Promise((resolve) => worker.once("exit", () => resolve()));
+    const gone = (): void => { if (this.#worker === worker) this.#worker = undefined; };
+    this.#ended = new Promise((resolve) => worker.once("exit", () => { gone(); resolve(); }));
+    // Between two jobs nobody else listens: an error would end the process, and a job handed to a thread that is gone would wait for ever.
+    worker.on("error", gone);
     return worker;
   }
 }

@@ -51,6 +51,17 @@ describe("compaction", function () {
     assert.deepEqual((await readdir(tmpdir())).filter((name) => name.startsWith("ticklake-compact-") && !name.includes("test")), [], "nothing is left in the temporary folder");
   });
 
+  it("one thread serves any number of compactions, and nothing piles up at it", async () => {
+    const warnings: string[] = [];
+    const hear = (warning: Error): void => { warnings.push(warning.message); };
+    process.on("warning", hear);
+    await appendRows(table, dayOfTrades(0, 3));
+    for (let n = 1; n <= 12; n++) assert.equal((await compact({ options: { "rewrite-all": true } })).rewritten_data_files_count, 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", hear);
+    assert.deepEqual(warnings, []);
+  });
+
   it("only says what it would do on a dry run", async () => {
     for (let n = 0; n < 5; n++) await appendRows(table, dayOfTrades(0, 10));
     const { version } = await table.refresh();
