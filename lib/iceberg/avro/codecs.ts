@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { TicklakeError } from "../../errors";
-import { zstdDecompress } from "../../kafka/records/zstd";
+import { zstdDecompress, ZstdUnavailable } from "../../zstd";
 
 const deflateRaw = promisify(zlib.deflateRaw);
 const inflateRaw = promisify(zlib.inflateRaw);
@@ -49,7 +49,7 @@ async function zstandard(block: Uint8Array): Promise<Uint8Array> {
   try {
     return await zstdDecompress(Buffer.from(block.buffer, block.byteOffset, block.byteLength), MAX_BLOCK_BYTES);
   } catch (error) {
-    if (!(error instanceof TicklakeError)) throw error;
+    if (!(error instanceof ZstdUnavailable)) throw error;
     throw new TicklakeError("TABLE_UNSUPPORTED", "The manifest is compressed with zstandard, which this Node cannot read by itself, and the optional package fzstd is not installed. Use Node 22.15 or later, install without --omit=optional, or rewrite the manifests with deflate (write.avro.compression-codec).", { cause: error });
   }
 }

@@ -3,8 +3,8 @@ import { TicklakeError } from "../../errors";
 import { type FileIO, joinLocation } from "../io/types";
 import { encodeMetadata } from "../metadata-json";
 import { newTableMetadata } from "../metadata";
-import { deleteFiles, ownFiles } from "../table-files";
 import type { TableIdentifier } from "../types";
+import { checkSameTable, purgeDropped } from "./drop";
 import { HadoopTable, type HadoopTableOptions } from "./hadoop-table";
 import { HadoopVersions } from "./hadoop-versions";
 import { checkIdentifier, identifierText } from "./identifier";
@@ -89,15 +89,9 @@ export class HadoopCatalog implements Catalog {
 
   async dropTable(identifier: TableIdentifier, { purge = false, uuid }: DropTable = {}): Promise<void> {
     const table = await this.loadTable(identifier);
-    const { location, fullName } = table;
-    const found = table.state.metadata["table-uuid"];
-    if (uuid !== undefined && found !== uuid) {
-      throw new TicklakeError("TABLE_REPLACED", `${fullName} is another table now (it was dropped and created anew). Nothing was dropped.`, { details: { expected: uuid, found } });
-    }
-    await new HadoopVersions(this.io, location).removeAll();
-    if (!purge) return;
-    const { failed } = await deleteFiles(this.io, ownFiles(this.io, location));
-    if (failed[0]) throw new TicklakeError("STORAGE_FAILED", `${fullName} is dropped, but ${failed.length} of its files could not be deleted (${failed[0].reason}). Delete what is left in ${location}.`);
+    checkSameTable(table, uuid);
+    await new HadoopVersions(this.io, table.location).removeAll();
+    if (purge) await purgeDropped(table);
   }
 
   async listTables(namespace: readonly string[]): Promise<TableIdentifier[]> {

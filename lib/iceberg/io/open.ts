@@ -2,10 +2,11 @@
  * From properties, named as Iceberg's own engines name them, to the storage behind locations.
  */
 import { LocalFileIO } from "./local";
+import { RoutedFileIO } from "./routed";
 import { S3FileIO, type S3FileIOOptions } from "./s3";
 import { isS3Location } from "./s3-location";
 import { s3Settings } from "./s3-settings";
-import type { CreateOptions, FileInfo, FileIO, FolderListing, ReplaceOptions } from "./types";
+import type { FileIO } from "./types";
 
 /**
  * Properties of storage (https://iceberg.apache.org/docs/latest/aws/, https://py.iceberg.apache.org/configuration/):
@@ -26,54 +27,6 @@ export type OpenFileIOOptions = S3FileIOOptions;
  * @throws TicklakeError CATALOG_INVALID naming a property that cannot be
  */
 export function openFileIO(properties: FileIOProperties, options: OpenFileIOOptions = {}): FileIO {
-  return new SchemeFileIO(new LocalFileIO(), new S3FileIO(s3Settings(properties), options));
-}
-
-/** The storage that a location's scheme names. */
-class SchemeFileIO implements FileIO {
-  constructor(private readonly local: FileIO, private readonly s3: FileIO) {}
-
-  #of(location: string): FileIO {
-    return isS3Location(location) ? this.s3 : this.local;
-  }
-
-  read(location: string): Promise<Uint8Array> {
-    return this.#of(location).read(location);
-  }
-
-  readRange(location: string, offset: number, length: number): Promise<Uint8Array> {
-    return this.#of(location).readRange(location, offset, length);
-  }
-
-  stat(location: string): Promise<FileInfo | undefined> {
-    return this.#of(location).stat(location);
-  }
-
-  exists(location: string): Promise<boolean> {
-    return this.#of(location).exists(location);
-  }
-
-  write(location: string, bytes: Uint8Array): Promise<void> {
-    return this.#of(location).write(location, bytes);
-  }
-
-  create(location: string, bytes: Uint8Array, options?: CreateOptions): Promise<string> {
-    return this.#of(location).create(location, bytes, options);
-  }
-
-  replace(location: string, bytes: Uint8Array, options?: ReplaceOptions): Promise<boolean> {
-    return this.#of(location).replace(location, bytes, options);
-  }
-
-  delete(location: string): Promise<void> {
-    return this.#of(location).delete(location);
-  }
-
-  listFolder(location: string): Promise<FolderListing> {
-    return this.#of(location).listFolder(location);
-  }
-
-  listAll(location: string): AsyncIterable<FileInfo> {
-    return this.#of(location).listAll(location);
-  }
+  const local = new LocalFileIO(), s3 = new S3FileIO(s3Settings(properties), options);
+  return new RoutedFileIO((location) => (isS3Location(location) ? s3 : local));
 }

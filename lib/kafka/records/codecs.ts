@@ -2,10 +2,10 @@
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import { TicklakeError } from "../../errors";
+import { zstdCompress, zstdDecompress, ZstdUnavailable, zstdWrites } from "../../zstd";
 import type { Compression } from "../types";
 import { lz4Compress, lz4Decompress } from "./lz4";
 import { snappyDecompress, xerialCompress } from "./snappy";
-import { zstdCompress, zstdDecompress, zstdWrites } from "./zstd";
 
 /** By the lowest three bits of a batch's attributes. */
 const CODECS: readonly Compression[] = ["none", "gzip", "snappy", "lz4", "zstd"];
@@ -55,7 +55,7 @@ function behind(headroom: number, bytes: Buffer): Buffer {
  * The records of a batch, decompressed.
  *
  * @param limit bytes that come out at most: a few kilobytes can be made to become gigabytes
- * @throws TicklakeError KAFKA_UNSUPPORTED (a codec without a name), KAFKA_RECORD_DAMAGED (too large, or not what the codec writes)
+ * @throws TicklakeError KAFKA_UNSUPPORTED (a codec without a name, zstd where nothing here reads it), KAFKA_RECORD_DAMAGED (too large, or not what the codec writes)
  */
 export async function decompress(number: number, bytes: Buffer, limit: number): Promise<Buffer> {
   const name = CODECS[number];
@@ -71,6 +71,8 @@ export async function decompress(number: number, bytes: Buffer, limit: number): 
       case "zstd": return await zstdDecompress(bytes, limit);
     }
   } catch (error) {
+    // The records are as good as ever: another Node reads them.
+    if (error instanceof ZstdUnavailable) throw new TicklakeError("KAFKA_UNSUPPORTED", error.message, { cause: error });
     const tooLarge = error instanceof RangeError || (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
     const reason = tooLarge ? `it grows to more than ${limit} bytes` : error instanceof Error ? error.message : String(error);
     throw new TicklakeError("KAFKA_RECORD_DAMAGED", `Its ${name} data cannot be read: ${reason}.`, { cause: error });

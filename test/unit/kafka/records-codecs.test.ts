@@ -1,15 +1,16 @@
 import { strict as assert } from "node:assert";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import Module from "node:module";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { compressors } from "hyparquet-compressors";
 import { codecNumber, compress, decompress, supportedCompressions, checkCompression } from "../../../lib/kafka/records/codecs";
 import { crc32c } from "../../../lib/kafka/records/crc32c";
-import { zstdDecompressPortable } from "../../../lib/kafka/records/zstd";
 import { VarintReader, sizeOfVarint, writeVarint, writeVarlong } from "../../../lib/kafka/records/varint";
 import type { Compression } from "../../../lib/kafka/types";
+import { ZstdUnavailable, zstdDecompressPortable, zstdWrites } from "../../../lib/zstd";
 import { sampleLines, slowCrc32c, varint } from "./records-support";
 
 const LIMIT = 1 << 28;
@@ -100,6 +101,19 @@ describe("codecs of record batches", () => {
       }
     }
     assert.equal((await read("zstd", Buffer.alloc(0))).length, 0);
+  });
+
+  it("zstd without a decoder is told as what this Node lacks: the records are not damaged", async () => {
+    const loader = Module as unknown as { _load: (name: string, ...more: unknown[]) => unknown };
+    const load = loader._load;
+    loader._load = (name, ...more) => {
+      if (name === "fzstd") throw new Error("Cannot find module 'fzstd'");
+      return load.call(loader, name, ...more);
+    };
+    try {
+      assert.throws(() => zstdDecompressPortable(frame("sized.zst"), LIMIT), ZstdUnavailable);
+      if (!zstdWrites) await assert.rejects(read("zstd", frame("sized.zst")), { code: "KAFKA_UNSUPPORTED", message: /fzstd is not installed/ });
+    } finally { loader._load = load; }
   });
 
   it("reads snappy in the Java client's chunks, such streams one after another, and raw", async () => {

@@ -5,8 +5,8 @@ import { RoutedFileIO } from "../../io/routed";
 import { type FileIO, joinLocation } from "../../io/types";
 import { stringifyJson } from "../../json";
 import { DEFAULT_PROPERTIES } from "../../metadata";
-import { deleteFiles, ownFiles } from "../../table-files";
 import type { TableIdentifier } from "../../types";
+import { checkSameTable, purgeDropped } from "../drop";
 import { checkIdentifier, identifierText } from "../identifier";
 import type { Catalog, CreateTable, DropTable, Table } from "../types";
 import { type LoadedTable, parseCredentials, parseNamespaces, parseTable, parseTables } from "./answers";
@@ -115,11 +115,7 @@ export class RestCatalog implements Catalog {
 
   async dropTable(identifier: TableIdentifier, { purge = false, uuid }: DropTable = {}): Promise<void> {
     const table = await this.loadTable(identifier);
-    const { fullName, location, io } = table;
-    const found = table.state.metadata["table-uuid"];
-    if (uuid !== undefined && found !== uuid) {
-      throw new TicklakeError("TABLE_REPLACED", `${fullName} is another table now (it was dropped and created anew). Nothing was dropped.`, { details: { expected: uuid, found } });
-    }
+    checkSameTable(table, uuid);
     try {
       // The server would delete all that the table refers to, files of others outside of its folder included.
       await this.#session.sendTo("dropTable", identifier, { query: { purgeRequested: "false" }, once: true });
@@ -128,9 +124,7 @@ export class RestCatalog implements Catalog {
       const gone = isMissing(error) || (error instanceof RestFailure && error.unknown && !(await this.tableExists(identifier)));
       if (!gone) throw restError(error, this.uri, `drop the table ${identifierText(identifier)}`);
     }
-    if (!purge) return;
-    const { failed } = await deleteFiles(io, ownFiles(io, location));
-    if (failed[0]) throw new TicklakeError("STORAGE_FAILED", `${fullName} is dropped, but ${failed.length} of its files could not be deleted (${failed[0].reason}). Delete what is left in ${location}.`);
+    if (purge) await purgeDropped(table);
   }
 
   async listTables(namespace: readonly string[]): Promise<TableIdentifier[]> {

@@ -6,7 +6,6 @@ import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import type * as Fzstd from "fzstd";
-import { TicklakeError } from "../../errors";
 
 type Zstd = (input: Uint8Array, options: { maxOutputLength?: number }, done: (error: Error | null, output: Buffer) => void) => void;
 const native = zlib as { zstdCompress?: Zstd; zstdDecompress?: Zstd };
@@ -26,7 +25,7 @@ const SKIPPABLE = 0x184d2a50;
 /** What zstd's own decoders take unless told otherwise: the Java and C clients read no larger windows either. */
 const MOST_WINDOW = 1 << 27;
 
-/** @throws Error saying what is wrong; also when there would be more than `limit` bytes */
+/** @throws ZstdUnavailable, else an Error saying what is wrong; also when there would be more than `limit` bytes */
 export async function zstdDecompress(input: Buffer, limit: number): Promise<Buffer> {
   if (!nativeDecompress) return zstdDecompressPortable(input, limit);
   const parts: Buffer[] = [];
@@ -55,12 +54,20 @@ export function zstdDecompressPortable(input: Buffer, limit: number): Buffer {
   return Buffer.concat(parts, total);
 }
 
-/** Needed before Node 22.15 only, so it is an optional dependency. */
+/** This Node has no zstd and the decoder for such Nodes is not installed. The data may be right: callers say so in their own words. */
+export class ZstdUnavailable extends Error {
+  constructor(cause: unknown) {
+    super("This Node cannot read zstd by itself, and the optional package fzstd is not installed. Use Node 22.15 or later, or install without --omit=optional.", { cause });
+    this.name = "ZstdUnavailable";
+  }
+}
+
+/** @throws ZstdUnavailable */
 function portable(): typeof Fzstd {
   try {
     return createRequire(__filename)("fzstd") as typeof Fzstd;
   } catch (cause) {
-    throw new TicklakeError("KAFKA_UNSUPPORTED", "This Node cannot read zstd by itself, and the optional package fzstd is not installed. Use Node 22.15 or later, or install without --omit=optional.", { cause });
+    throw new ZstdUnavailable(cause);
   }
 }
 
