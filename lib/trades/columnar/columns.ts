@@ -1,4 +1,4 @@
-import type { ReadableTrade, Trade, TradeId, TradeNames } from "../types";
+import type { RawTrade, ReadableTrade, Trade, TradeId, TradeNames } from "../types";
 import { ListDictionary, TextDictionary } from "./dictionary";
 
 const WORD = 4_294_967_296;
@@ -146,12 +146,28 @@ export class TradeColumns {
     };
   }
 
+  /** Trade k as the sources emit it. */
+  raw(k: number): RawTrade {
+    const { symbols, exchanges, tapes } = this.dictionary;
+    return {
+      T: "t", S: symbols.values[this.symbol[k]!]!, i: this.idAt(k), x: exchanges.values[this.exchange[k]!]!, p: this.price[k]!, s: this.sizeAt(k), t: this.timeAt(k),
+      c: this.conditionsAt(k), z: tapes.values[this.tape[k]!]!,
+    };
+  }
+
   readable(k: number): ReadableTrade {
     const { symbols, exchanges, tapes } = this.dictionary;
     return {
       type: "t", symbol: symbols.values[this.symbol[k]!]!, id: this.idAt(k), exchange: exchanges.values[this.exchange[k]!]!, price: this.price[k]!, size: this.sizeAt(k), timestamp: this.timeAt(k),
       conditions: this.conditionsAt(k), tape: tapes.values[this.tape[k]!]!,
     };
+  }
+
+  /** Raw trades as objects, made anew on every call. */
+  rawObjects(): RawTrade[] {
+    const out = new Array<RawTrade>(this.count);
+    for (let k = 0; k < this.count; k++) out[k] = this.raw(k);
+    return out;
   }
 
   /** Trades as objects, made anew on every call. */

@@ -1,6 +1,7 @@
 import { MAX_TIME_MS } from "../schema";
 import { parseRfc3339Ms } from "../time";
 import { putLong, TradeColumns, TradeDictionary } from "./columns";
+import { UtcReader } from "./utc";
 
 const QUOTE = 0x22, COMMA = 0x2c, DOT = 0x2e, ZERO = 0x30, COLON = 0x3a, OPEN_LIST = 0x5b, CLOSE_LIST = 0x5d, LETTER_N = 0x6e, OPEN = 0x7b, CLOSE = 0x7d;
 /** Powers of ten that a double holds exactly; 10^15 is more than is ever needed here. */
@@ -32,6 +33,7 @@ export class TradeScanner {
   /** Digits after the point of the last price, as JSON.stringify would write it. */
   private scale = 0;
   private form = 0;
+  private readonly times = new UtcReader();
 
   /** Begins a batch. */
   begin(): void {
@@ -200,6 +202,12 @@ export class TradeScanner {
   /** RFC 3339 text as Unix ms; sets `count` to 0 where it is none. */
   private rfc3339(data: Uint8Array): number {
     const from = this.at + 1;
+    const end = this.times.read(data, from);
+    if (end > 0 && data[end] === QUOTE) {
+      this.at = end + 1;
+      this.count = 1;
+      return this.times.ms;
+    }
     let to = from;
     let text = "";
     while (to - from <= LONGEST_TIME && data[to]! !== QUOTE && data[to]! < 0x80) text += String.fromCharCode(data[to++]!);
