@@ -23,7 +23,7 @@ export abstract class TradeBatch implements LaneBatch {
   abstract forget(seen: SeenTrades): void;
 
   /** @param origin `stream` or `backfill` */
-  constructor(readonly origin: "stream" | "backfill", readonly keep: boolean, readonly delivered?: () => void) {}
+  constructor(readonly origin: "stream" | "backfill", readonly keep: boolean) {}
 }
 
 export class ColumnBatch extends TradeBatch {
@@ -31,8 +31,8 @@ export class ColumnBatch extends TradeBatch {
   get count(): number { return this.columns.count; }
   get bytes(): number { return this.columns.count * TRADE_BYTES; }
 
-  constructor(readonly columns: TradeColumns, origin: TradeBatch["origin"], keep = false, delivered?: () => void) {
-    super(origin, keep, delivered);
+  constructor(readonly columns: TradeColumns, origin: TradeBatch["origin"], keep = false) {
+    super(origin, keep);
     this.payload = new LazyRawTrades(columns);
   }
 
@@ -60,8 +60,8 @@ export class ObjectBatch extends TradeBatch {
   get count(): number { return this.trades.length; }
   get bytes(): number { return this.trades.length * OBJECT_BYTES; }
 
-  constructor(readonly trades: readonly RawTrade[], origin: TradeBatch["origin"], keep = false, delivered?: () => void) {
-    super(origin, keep, delivered);
+  constructor(readonly trades: readonly RawTrade[], origin: TradeBatch["origin"], keep = false) {
+    super(origin, keep);
     this.payload = copies(trades);
   }
 

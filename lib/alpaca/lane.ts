@@ -12,8 +12,6 @@ export interface LaneBatch {
   readonly bytes: number;
   /** Not to be dropped, however full the buffer is: gap records, and trades of the history, which waits for room. */
   readonly keep?: boolean;
-  /** It was delivered. */
-  readonly delivered?: () => void;
 }
 
 /** Where batches go: a source of the delivery ledger. */
@@ -58,6 +56,7 @@ export class Lane<B extends LaneBatch> {
   private cancelTimer: (() => void) | undefined;
   private turnWanted = false;
   private closed = false;
+  private waiters: { left: number; callback: () => void }[] = [];
   sent = 0;
   deliveredCount = 0;
   droppedCount = 0;
@@ -108,7 +107,7 @@ export class Lane<B extends LaneBatch> {
     this.underWayCount -= batch.count;
     this.deliveredCount += batch.count;
     this.policy.reset();
-    batch.delivered?.();
+    this.countDown(batch.count);
     this.pump();
   }
 
@@ -137,6 +136,12 @@ export class Lane<B extends LaneBatch> {
     this.pump();
   }
 
+  /** Calls back when all that is buffered now has been delivered. */
+  afterAll(callback: () => void): void {
+    if (this.buffered === 0) callback();
+    else this.waiters.push({ left: this.buffered, callback });
+  }
+
   resume(): void {
     if (this.stopped) this.policy.reset();
     this.stopped = false;
@@ -148,6 +153,7 @@ export class Lane<B extends LaneBatch> {
   close(): B[] {
     this.closed = true;
     this.cancelTimer?.();
+    for (const { callback } of this.waiters.splice(0)) callback();
     const left = [...this.underWay.values(), ...this.waiting.slice(this.head)];
     this.underWay.clear();
     this.waiting = [];
@@ -179,12 +185,22 @@ export class Lane<B extends LaneBatch> {
       if (oldest.keep) { kept.push(oldest); continue; }
       this.waitingCount -= oldest.count;
       this.drop(oldest);
+      this.countDown(oldest.count);
     }
     if (kept.length > 0) {
       this.waiting = [...kept, ...this.waiting.slice(this.head)];
       this.head = 0;
     }
     return this.buffered + count <= this.options.max;
+  }
+
+  /** Batches are delivered and dropped in order, so that whoever waits is done when as much as was buffered then has gone. */
+  private countDown(count: number): void {
+    for (const waiter of this.waiters) waiter.left -= count;
+    if (!this.waiters.some(({ left }) => left <= 0)) return;
+    const over = this.waiters.filter(({ left }) => left <= 0);
+    this.waiters = this.waiters.filter(({ left }) => left > 0);
+    for (const { callback } of over) callback();
   }
 
   private drop(batch: B): void {

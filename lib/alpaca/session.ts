@@ -242,6 +242,10 @@ export class Session {
     this.enter("live");
     this.watch.begin(() => this.force);
     this.deps.events.live();
+    // What was changed while the first subscription was under way.
+    for (const [action, what] of [["subscribe", without(this.desired, this.force)], ["unsubscribe", without(this.force, this.desired)]] as const) {
+      if (!isEmpty(what)) this.requests.push({ action, what, kind: "change", done: (error) => { if (error) this.deps.events.error(error); } });
+    }
     this.nextRequest();
   }
 

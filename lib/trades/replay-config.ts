@@ -82,7 +82,7 @@ export function parseReplayConfig(raw: Readonly<Record<string, unknown>>): Repla
 }
 
 /** Unix ms, RFC 3339, or a date with or without a time of day (then UTC); empty = undefined. */
-function parseTime(value: unknown, name: string): number | undefined {
+export function parseTime(value: unknown, name: string): number | undefined {
   if (blank(value)) return undefined;
   if (value instanceof Date) return value.getTime();
   const text = String(value).trim();

@@ -90,6 +90,13 @@ export class TradeColumns {
     this.count += to - from;
   }
 
+  /** Puts trade `from` in the place of trade `to`. */
+  move(from: number, to: number): void {
+    this.price[to] = this.price[from]!;
+    for (const words of [this.id, this.size, this.time]) words.copyWithin(to * 2, from * 2, from * 2 + 2);
+    for (const codes of [this.symbol, this.exchange, this.tape, this.conditions, this.scale]) codes[to] = codes[from]!;
+  }
+
   /** A copy of trades `from` up to and without `to` that needs no more memory than they do. */
   seal(from = 0, to = this.count): TradeColumns {
     const sealed = new TradeColumns(this.dictionary, to - from);
