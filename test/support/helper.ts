@@ -79,7 +79,7 @@ export const loadFlow = (modules: readonly NodeModule[], flow: object[], credent
  * Loads one node with a collector on every output, a Catch and a Complete node. `nodes` are further nodes, `configs` config nodes (and `modules` what
  * defines them); `wires` goes to them instead of the collectors, which are named out0, out1, ...
  */
-export async function load(module: NodeModule, type: string, config: object, options: { outputs?: number; wires?: string[][]; nodes?: object[]; configs?: object[]; modules?: NodeModule[] } = {}): Promise<Rig> {
+export async function load(module: NodeModule, type: string, config: object, options: { outputs?: number; wires?: string[][]; nodes?: object[]; configs?: object[]; modules?: NodeModule[]; credentials?: object } = {}): Promise<Rig> {
   const { outputs: count = 2, nodes = [], configs = [], modules = [] } = options;
   const names = Array.from({ length: count }, (_, k) => `out${k}`);
   // A node without place is a config node to Node-RED, and an id that equals some property's value a dependency.
@@ -95,7 +95,7 @@ export async function load(module: NodeModule, type: string, config: object, opt
       { id: "completed", type: "helper" },
       ...nodes,
     ].map((node) => ({ z: "tab0", x: 100, y: 100, ...node })),
-  ]);
+  ], options.credentials ?? {});
   const collect = (id: string): Message[] => {
     const messages: Message[] = [];
     helper.getNode(id).on("input", (msg) => messages.push(msg));

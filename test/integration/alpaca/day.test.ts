@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import type { GapRecord } from "../../../lib/alpaca/gaps";
+import type { RawTrade } from "../../../lib/trades/types";
+import { loadAlpaca, QUICK } from "../../support/alpaca-flow";
+import { AlpacaServer } from "../../support/alpaca-server";
+import { dayOfTrades, keyOf } from "../../support/alpaca-trades";
+import { useHelper } from "../../support/helper";
+import { randomOf } from "../../support/random";
+
+const FAULTS = ["disconnect", "mute", "slow-client", "internal", "half-open"] as const;
+const SEED = Number(process.env.TICKLAKE_SEED ?? 20131007);
+/** Trades sent between two looks at the event loop. */
+const STEP = 500;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe("a whole day by the stream, with 20 faults", function () {
+  this.timeout(180_000);
+  let server: AlpacaServer;
+  useHelper({ ticklake: { alpaca: QUICK } });
+  afterEach(() => server.stop());
+
+  for (const encoding of ["json", "msgpack"] as const) {
+    it(`${encoding}: after backfill every trade has left alpaca-in, none twice, and every gap is reported (seed ${SEED})`, async () => {
+      const { trades } = dayOfTrades();
+      const random = randomOf(SEED);
+      server = await AlpacaServer.start({ restPerMinute: 10_000, zombieMs: 60, deflate: encoding === "msgpack" });
+      const rig = await loadAlpaca(server, { symbols: "SPY BAC AIG IBM", encoding, compression: encoding === "msgpack", batchSize: 1000, silenceTimeout: "300 ms", timeout: "300 ms" });
+      const live = (): boolean => [...server.clients].some((client) => client.authenticated && (client.subscriptions["trades"]?.size ?? 0) === 4);
+      const becomesLive = async (): Promise<void> => { for (const end = Date.now() + 20_000; !live();) { if (Date.now() > end) throw new Error("not live within 20 s"); await pause(5); } };
+      await becomesLive();
+
+      // Where the faults strike, and how many trades are published before anybody can have noticed.
+      const at = Array.from({ length: 20 }, (_, k) => Math.floor(((k + 0.2 + 0.6 * random()) * trades.length) / 20));
+      const strikes: { kind: (typeof FAULTS)[number]; from: number; to: number }[] = [];
+      let next = 0;
+      for (let k = 0; k < trades.length; k += STEP) {
+        if (next < at.length && k >= at[next]!) {
+          const kind = FAULTS[next++ % FAULTS.length]!;
+          const seen = server.history.length;
+          if (kind === "disconnect") server.disconnect();
+          else if (kind === "mute") server.mute();
+          else if (kind === "half-open") server.halfOpen();
+          else server.error(kind === "slow-client" ? 407 : 500);
+          const strike = { kind, from: Date.parse(trades[k]!.t), to: 0 };
+          // The market goes on while the client is away.
+          while (server.history.length === seen || !live()) {
+            server.publish(trades.slice(k, k + 50));
+            strike.to = Date.parse(trades[Math.min(k + 49, trades.length - 1)]!.t);
+            k += 50;
+            await pause(10);
+          }
+          strikes.push(strike);
+          k -= STEP;
+          continue;
+        }
+        server.publish(trades.slice(k, k + STEP));
+        await pause(1);
+      }
+      assert.equal(strikes.length, 20);
+
+      const want = new Set(server.published.map(keyOf));
+      assert.equal(want.size, trades.length, "the server published the whole day");
+      const end = Date.now() + 60_000;
+      let count = 0;
+      for (;;) {
+        count = rig.out.reduce((sum, msg) => sum + (msg.payload as RawTrade[]).length, 0);
+        const { backfills } = await rig.statistics();
+        if ((count >= want.size && backfills === 0) || Date.now() > end) break;
+        await pause(100);
+      }
+      const got = new Set<string>();
+      let twice = 0;
+      for (const msg of rig.out) for (const trade of msg.payload as RawTrade[]) { const key = keyOf(trade); if (got.has(key)) twice++; got.add(key); }
+      const missing = [...want].filter((key) => !got.has(key)), strange = [...got].filter((key) => !want.has(key));
+      const gaps = rig.records("gaps") as unknown as GapRecord[];
+      const { malformed, dropped, duplicates } = await rig.statistics();
+      assert.deepEqual({ missing: missing.length, strange: strange.length, twice, malformed, dropped }, { missing: 0, strange: 0, twice: 0, malformed: 0, dropped: 0 });
+      for (const { kind, from, to } of strikes) {
+        assert.ok(gaps.some((gap) => gap.kind === "connection" && gap.from <= from && gap.to >= Math.min(to, gap.to) && gap.to >= from && gap.symbols.length === 4), `${kind} at ${new Date(from).toISOString()} to ${new Date(to).toISOString()}`);
+      }
+      assert.ok(gaps.length >= 1 && gaps.every(({ backfill }) => backfill === "scheduled"));
+      const fills = rig.records("backfills");
+      assert.equal(fills.length, gaps.length);
+      console.log(`      ${gaps.length} gaps, ${fills.reduce((sum, fill) => sum + (fill["trades"] as number), 0)} trades by backfill, ${duplicates} duplicates left out, ${server.history.length} connections`);
+      assert.deepEqual(rig.caught.map((msg) => (msg.error as { message: string }).message), []);
+    });
+  }
+});
