@@ -43,6 +43,8 @@ export interface SourceDeps {
 
 /** What a redeployed node takes over from the one before it: what it could not deliver, and what it knows. */
 export interface CarriedOver {
+  /** Address of the stream: what is remembered of one feed says nothing about another. */
+  readonly url: string;
   readonly trades: readonly TradeBatch[];
   readonly messages: readonly MessageBatch[];
   readonly seen: SeenTrades;
@@ -72,6 +74,7 @@ export class AlpacaSource {
   private backfilled = 0;
   private toldAt = -Infinity;
   private closed = false;
+  private readonly carriedGap: CarriedGap | undefined;
   private resumed = false;
   private tookOver = false;
   private wasRunning = false;
@@ -80,7 +83,9 @@ export class AlpacaSource {
     const { account, clock, news } = deps;
     const { timings } = config;
     this.market = new MarketClock(account.hours, account.delayMs);
-    this.seen = carried?.seen ?? new SeenTrades();
+    const same = carried?.url === account.url;
+    this.seen = (same ? carried?.seen : undefined) ?? new SeenTrades();
+    this.carriedGap = same ? carried?.gap : undefined;
     this.collector = new Collector(config.batchSize, config.batchMaxWaitMs, config.keepNanos, this.seen, ({ T }) => ({ topic: CHANNEL_OF[T] ?? UNKNOWN_TOPIC, known: T in CHANNEL_OF }), {
       trades: (batch) => this.trades.push(batch),
       messages: (batch) => this.messages.push(batch),
@@ -121,8 +126,7 @@ export class AlpacaSource {
   /** Subscribes to these symbols in the channels of the node. */
   start(symbols: readonly string[]): void {
     if (this.session.running) return;
-    const gap = this.carried?.gap;
-    if (gap && !this.resumed) this.gaps.resume(gap, symbols);
+    if (this.carriedGap && !this.resumed) this.gaps.resume(this.carriedGap, symbols);
     this.resumed = true;
     this.session.start(subscriptionsOf(this.config.channels, symbols));
   }
@@ -182,7 +186,7 @@ export class AlpacaSource {
   finish(): CarriedOver {
     this.closed = true;
     const gap = this.wasRunning ? this.gaps.carry("the node was deployed anew") : undefined;
-    return { trades: this.trades.close() as TradeBatch[], messages: this.messages.close() as MessageBatch[], seen: this.seen, ...(gap ? { gap } : {}) };
+    return { url: this.deps.account.url, trades: this.trades.close() as TradeBatch[], messages: this.messages.close() as MessageBatch[], seen: this.seen, ...(gap ? { gap } : {}) };
   }
 
   statistics(): SourceStatistics {

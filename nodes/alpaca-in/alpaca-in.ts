@@ -20,6 +20,9 @@ import { StatusLine } from "../shared/status";
 /** Node-RED gives `close` 15 s; saying goodbye takes 3 of them at the most. */
 const DRAIN_MS = 9000;
 
+/** How long what a closed node left is kept for its successor. */
+const KEEP_MS = 600_000;
+
 const clock: AlpacaClock = {
   now: () => Date.now(),
   after: (ms, callback) => {
@@ -142,7 +145,10 @@ function handOver(node: Node, left: CarriedOver, removed: boolean): void {
       ? `${trades} trades (${range}) had not been delivered when the node was removed; they are dropped.`
       : `${trades} trades (${range}) had not been delivered when the flows stopped. A deploy hands them on; if Node-RED ends, fetch them by backfill.`);
   }
-  if (!removed) carried.set(node.id, left);
+  if (removed) return;
+  carried.set(node.id, left);
+  // A node that never comes back (its flow was disabled) holds its memory no longer than this.
+  setTimeout(() => { if (carried.get(node.id) === left) carried.delete(node.id); }, KEEP_MS).unref();
 }
 
 /** Trades on output 1; everything else on output 2, each with its channel as topic. */

@@ -64,6 +64,8 @@ export class AlpacaServer {
   /** What the REST side has: the trades that were published. */
   published: ServerTrade[] = [];
   greet = true;
+  /** `published` is in order of time. */
+  private ordered = true;
   private zombies = 0;
   private readonly restTimes: number[] = [];
   private readonly sockets = new Set<Duplex>();
@@ -104,7 +106,11 @@ export class AlpacaServer {
 
   /** Sends trades to whoever subscribed to them, in frames of `perFrame`, and puts them into the history. */
   publish(trades: readonly ServerTrade[], perFrame = 100): void {
-    for (const trade of trades) this.published.push(trade);
+    for (const trade of trades) {
+      const last = this.published.at(-1);
+      if (last && this.time(trade) < this.time(last)) this.ordered = false;
+      this.published.push(trade);
+    }
     for (const client of this.clients) {
       const all = client.subscriptions["trades"];
       if (!client.authenticated || client.mute || !all || all.size === 0) continue;
@@ -271,18 +277,35 @@ export class AlpacaServer {
     if (start === undefined || end === undefined) { answer(400, { message: "invalid start or end" }); return; }
     const limit = Math.min(Number(query["limit"] ?? 1000), this.options.pageLimit);
     const [from, skip] = query["page_token"] === undefined ? ["", 0] : Buffer.from(query["page_token"], "base64").toString().split("|") as [string, unknown] as [string, number];
+    const window = this.window(start, end);
     const trades: Record<string, unknown[]> = {};
     let room = limit, next: string | null = null;
     for (const symbol of query["symbols"]!.split(",").sort()) {
       if (symbol < from || next !== null) continue;
       const done = symbol === from ? Number(skip) : 0;
-      const list = this.published.filter((trade) => trade.S === symbol && this.inRange(trade, start, end)).sort((a, b) => this.time(a) - this.time(b));
+      const list = window.filter(({ S }) => S === symbol);
       const page = list.slice(done, done + room);
       if (page.length > 0) trades[symbol] = page.map((trade) => { const { T: _t, S: _s, ...rest } = trade; return rest; });
       room -= page.length;
       if (done + page.length < list.length) next = Buffer.from(`${symbol}|${done + page.length}`).toString("base64");
     }
     answer(200, { trades, next_page_token: next, currency: "USD" });
+  }
+
+  /** The trades between two times, by time. */
+  private window(start: bigint, end: bigint): ServerTrade[] {
+    const { published } = this;
+    if (!this.ordered) return published.filter((trade) => this.inRange(trade, start, end)).sort((a, b) => this.time(a) - this.time(b));
+    const startMs = Number(start / 1_000_000n), endMs = Number(end / 1_000_000n);
+    let low = 0, high = published.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.time(published[middle]!) < startMs) low = middle + 1;
+      else high = middle;
+    }
+    const found: ServerTrade[] = [];
+    for (let k = low; k < published.length && this.time(published[k]!) <= endMs; k++) if (this.inRange(published[k]!, start, end)) found.push(published[k]!);
+    return found;
   }
 
   private time(trade: ServerTrade): number {
@@ -307,6 +330,9 @@ function nanos(text: string): bigint | undefined {
 
 /** JSON with ids as bare numbers, however long. */
 export function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch { /* a bigint is in it */ }
   return JSON.stringify(value, (_key, v: unknown) => (typeof v === "bigint" ? `\u0000${v}` : v)).replace(/"\\u0000(\d+)"/g, "$1");
 }
 
