@@ -16,8 +16,8 @@ export interface LaneBatch {
 
 /** Where batches go: a source of the delivery ledger. */
 export interface LanePort<B> {
-  /** Flows run, and there is room for another delivery. */
-  ready(): boolean;
+  /** Flows run, and there is room for another delivery. `underWay`: what this lane has sent and is not delivered. */
+  ready(underWay: number): boolean;
   /** Opens a delivery and sends. */
   send(spec: BatchSpec<B>, batch: B): Delivery<B>;
 }
@@ -92,7 +92,7 @@ export class Lane<B extends LaneBatch> {
   /** There is room again, flows run again, or a pause is over. */
   pump(): void {
     for (let sent = 0; this.head < this.waiting.length && !this.closed; sent++) {
-      if (this.stopped || !this.port.ready()) return;
+      if (this.stopped || !this.port.ready(this.underWayCount)) return;
       const wait = this.notBefore - this.clock.now();
       if (wait > 0) { this.sleep(wait); return; }
       if (sent === SENDS_PER_TURN) { this.later(); return; }

@@ -33,7 +33,12 @@ export interface SourceDeps {
   readonly open: OpenSocket;
   readonly clock: AlpacaClock;
   /** Where batches go: both lanes are partitions of one source of the ledger. */
-  readonly port: LanePort<Batch>;
+  readonly port: {
+    /** Flows run. */
+    sending(): boolean;
+    hasRoom(): boolean;
+    send: LanePort<Batch>["send"];
+  };
   readonly policy: SourcePolicy<Batch>;
   readonly news: SourceNews;
   /** Shared by all nodes of the account. */
@@ -92,8 +97,10 @@ export class AlpacaSource {
       arrived: (count, first, latest) => { this.received += count; this.gaps.arrived(first, latest); },
       malformed: (reason) => this.tell(reason),
     }, clock);
-    this.trades = this.lane("trades", (batch) => this.tradesDropped(batch as TradeBatch));
-    this.messages = this.lane("other", (batch) => this.overflows.messagesDropped(batch.count));
+    const { port } = deps;
+    this.trades = this.lane("trades", () => port.sending() && port.hasRoom(), (batch) => this.tradesDropped(batch as TradeBatch));
+    // A record of what is lost must come through while trades fill their bound, so this lane has one of its own.
+    this.messages = this.lane("other", (underWay) => port.sending() && underWay * 2 < config.maxBuffered, (batch) => this.overflows.messagesDropped(batch.count));
     this.gaps = new Gaps(clock, SETTLE_MS, account.delayMs, (gap) => this.gap(gap));
     this.overflows = new Overflows(clock, SETTLE_MS, (gap) => this.record("gaps", { kind: "overflow", ...gap, reason: "the flow is slower than the feed: the buffer was full", backfill: "off" } satisfies GapRecord));
     const history = new History(account, deps.rateLimit, clock, (text) => news.warn(text), deps.fetch);
@@ -207,9 +214,9 @@ export class AlpacaSource {
 
   // ---- within ----------------------------------------------------------------------------------------------------
 
-  private lane(partition: string, dropped: (batch: Batch) => void): Lane<Batch> {
+  private lane(partition: string, ready: LanePort<Batch>["ready"], dropped: (batch: Batch) => void): Lane<Batch> {
     const { port, policy, news, clock } = this.deps;
-    return new Lane<Batch>({ partition, max: this.config.maxBuffered, overflow: this.config.overflow }, port, policy, {
+    return new Lane<Batch>({ partition, max: this.config.maxBuffered, overflow: this.config.overflow }, { ready, send: (spec, batch) => port.send(spec, batch) }, policy, {
       dropped, changed: () => news.changed(),
       gaveUp: (error) => news.error(new TicklakeError("DELIVERY_FAILED", `Stopped sending after repeated failures: ${error.message} Send "resume" to go on; meanwhile the buffer fills.`, { cause: error })),
     }, clock);

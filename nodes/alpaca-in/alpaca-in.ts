@@ -75,7 +75,8 @@ export = (RED: NodeAPI): void => {
     const source = new AlpacaSource(config, {
       account: shared.account, rateLimit: shared.rateLimit, open: openWebSocket, clock,
       port: {
-        ready: () => ledger.sending && ledger.hasRoom(),
+        sending: () => ledger.sending,
+        hasRoom: () => ledger.hasRoom(),
         send: (spec, batch) => ledger.send(spec, messageOf(batch)),
       },
       policy: new FailurePolicy(options),

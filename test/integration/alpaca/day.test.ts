@@ -26,7 +26,7 @@ describe("a whole day by the stream, with random faults", function () {
       const trades = day.slice(0, day.length * share), faults = 20 * Math.sqrt(share) | 0;
       const random = randomOf(SEED);
       server = await AlpacaServer.start({ restPerMinute: 10_000, zombieMs: 60, deflate: encoding === "msgpack" });
-      const rig = await loadAlpaca(server, { symbols: "SPY BAC AIG IBM", encoding, compression: encoding === "msgpack", batchSize: 1000, silenceTimeout: "800 ms", timeout: "2 s" });
+      const rig = await loadAlpaca(server, { symbols: "SPY BAC AIG IBM", encoding, compression: encoding === "msgpack", batchSize: 1000, silenceTimeout: "800 ms", timeout: "2 s" }, { account: { restPerMinute: 10_000 } });
       const live = (): boolean => [...server.clients].some((client) => client.authenticated && (client.subscriptions["trades"]?.size ?? 0) === 4);
       const becomesLive = async (): Promise<void> => { for (const end = Date.now() + 20_000; !live();) { if (Date.now() > end) throw new Error("not live within 20 s"); await pause(5); } };
       await becomesLive();
