@@ -14,6 +14,7 @@ const EMPTY = JSON.stringify([{ id: "0000000000000001", type: "tab", label: "Emp
 const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = {
   "synthetic-gen": { field: "batchSize", value: "-3", reason: /least is 1/ },
   "csv-replay": { field: "batchSize", value: "many", reason: /not a number/ },
+  "alpaca-in": { field: "channels", value: "prices", reason: /no channel/ },
   "kafka-in": { field: "topics", value: "two words?", reason: /no name of a topic/ },
   "explode-trades": { field: "dedupe", value: "soon", reason: /no duration|not a number/ },
   "iceberg-out": { field: "table", value: "my table", reason: /namespace and table/ },

@@ -23,11 +23,14 @@ export class Holder {
   hold = true;
 
   readonly module: NodeModule = (RED: NodeAPI) => {
-    const holder = this;
+    const take = (msg: Message, done: (error?: Error) => void): void => {
+      this.held.push({ msg, done });
+      if (!this.hold) done();
+    };
     RED.nodes.registerType("test-holder", function (this: never, config: never) {
       const node = this as unknown as { on(event: string, callback: (msg: Message, send: unknown, done: (error?: Error) => void) => void): void };
       RED.nodes.createNode(this, config);
-      node.on("input", (msg, _send, done) => { holder.held.push({ msg, done }); if (!holder.hold) done(); });
+      node.on("input", (msg, _send, done) => take(msg, done));
     } as never);
   };
 
