@@ -44,7 +44,7 @@ describe("Alpaca's stream session", () => {
   it("backs off with full jitter from half a second to 30, and begins anew only after a minute live", async () => {
     const world = new World();
     world.clock.chance = 1;
-    world.session.start({ trades: ["AAPL"] });
+    world.session.start({ trades: ["AAPL", "MSFT"] });
     const waits: number[] = [];
     for (let k = 0; k < 9; k++) {
       world.socket.end("gone");
