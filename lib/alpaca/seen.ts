@@ -7,9 +7,16 @@ const WORD = 4_294_967_296;
 /** A key that no trade has: it was forgotten. */
 const FORGOTTEN = -1;
 
-/** Remembers up to `limit` keys in the order in which they came; exact, no hash stands for a key. */
+/** A slot holds the index of its key plus one, and above it some bits of the key's hash: most keys that are not the wanted one are told by these, without a look at the key itself. */
+const INDEX_BITS = 20, INDEX = (1 << INDEX_BITS) - 1;
+
+/**
+ * Remembers up to `limit` keys in the order in which they came; exact, no hash stands for a key. They are put into the table when somebody looks for one:
+ * a feed in order never does.
+ */
 class Generation {
   count = 0;
+  private indexed = 0;
   private keys: Int32Array;
   private slots: Int32Array;
 
@@ -21,44 +28,56 @@ class Generation {
 
   get full(): boolean { return this.count >= this.limit; }
 
-  /** Index of a key, or the complement (~) of the slot where it would stand. */
-  find(pair: number, idLow: number, idHigh: number, timeLow: number, timeHigh: number): number {
+  /** Index of a key, -1 where it is not there. */
+  find(code: number, pair: number, idLow: number, idHigh: number, timeLow: number, timeHigh: number): number {
+    if (this.indexed < this.count) this.index();
     const { slots, keys } = this;
-    const mask = slots.length - 1;
-    for (let slot = hash(pair, idLow, idHigh, timeLow, timeHigh) & mask; ; slot = (slot + 1) & mask) {
-      const index = slots[slot]! - 1;
-      if (index < 0) return ~slot;
+    const mask = slots.length - 1, tag = code & ~INDEX;
+    for (let slot = code & mask; ; slot = (slot + 1) & mask) {
+      const found = slots[slot]!;
+      if (found === 0) return -1;
+      if ((found & ~INDEX) !== tag) continue;
+      const index = (found & INDEX) - 1;
       const at = index * WORDS;
       if (keys[at + 1] === idLow && keys[at + 3] === timeLow && keys[at] === pair && keys[at + 2] === idHigh && keys[at + 4] === timeHigh) return index;
     }
   }
 
-  add(slot: number, pair: number, idLow: number, idHigh: number, timeLow: number, timeHigh: number): void {
-    const at = this.count * WORDS;
+  add(pair: number, idLow: number, idHigh: number, timeLow: number, timeHigh: number): void {
     const { keys } = this;
+    const at = this.count * WORDS;
     keys[at] = pair;
     keys[at + 1] = idLow;
     keys[at + 2] = idHigh;
     keys[at + 3] = timeLow;
     keys[at + 4] = timeHigh;
-    this.slots[slot] = ++this.count;
-    if (this.count * WORDS === keys.length && !this.full) this.grow();
+    if (++this.count * WORDS === keys.length && !this.full) this.grow();
   }
 
   forget(index: number): void { this.keys[index * WORDS] = FORGOTTEN; }
 
   private grow(): void {
-    const size = Math.min(this.limit, this.count * 4);
-    const keys = new Int32Array(size * WORDS);
+    const keys = new Int32Array(Math.min(this.limit, this.count * 4) * WORDS);
     keys.set(this.keys);
     this.keys = keys;
-    this.slots = new Int32Array(powerOfTwo(size * 2));
-    const mask = this.slots.length - 1;
-    for (let index = 0; index < this.count; index++) {
-      const at = index * WORDS;
-      let slot = hash(keys[at]!, keys[at + 1]!, keys[at + 2]!, keys[at + 3]!, keys[at + 4]!) & mask;
-      while (this.slots[slot] !== 0) slot = (slot + 1) & mask;
-      this.slots[slot] = index + 1;
+  }
+
+  /** Puts what is new into the table. */
+  private index(): void {
+    const { keys } = this;
+    const size = powerOfTwo((keys.length / WORDS) * 2);
+    if (size > this.slots.length) {
+      this.slots = new Int32Array(size);
+      this.indexed = 0;
+    }
+    const { slots } = this;
+    const mask = slots.length - 1;
+    for (; this.indexed < this.count; this.indexed++) {
+      const at = this.indexed * WORDS;
+      const code = hash(keys[at]!, keys[at + 1]!, keys[at + 2]!, keys[at + 3]!, keys[at + 4]!);
+      let slot = code & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = (this.indexed + 1) | (code & ~INDEX);
     }
   }
 }
@@ -72,10 +91,18 @@ export class SeenTrades {
   private previous: Generation | undefined;
   private readonly pairs = new Map<string, Map<string | null, number>>();
   private nextPair = 0;
+  /** Per symbol and exchange: time and id of the latest trade. */
+  private readonly latestTime: number[] = [];
+  private readonly latestHigh: number[] = [];
+  private readonly latestLow: number[] = [];
   private readonly byDictionary = new WeakMap<TradeDictionary, Map<number, number>>();
+  private lastDictionary: TradeDictionary | undefined;
+  private lastPairs = new Map<number, number>();
+  private lastCodes = -1;
+  private lastPair = 0;
   private readonly half: number;
 
-  /** @param capacity a power of two */
+  /** @param capacity a power of two, up to 2^20 */
   constructor(capacity = 1 << 20) {
     this.half = capacity / 2;
     this.current = new Generation(this.half);
@@ -106,10 +133,13 @@ export class SeenTrades {
   }
 
   private add(pair: number, idLow: number, idHigh: number, timeLow: number, timeHigh: number): boolean {
-    if (this.previous && this.previous.find(pair, idLow, idHigh, timeLow, timeHigh) >= 0) return false;
-    const slot = this.current.find(pair, idLow, idHigh, timeLow, timeHigh);
-    if (slot >= 0) return false;
-    this.current.add(~slot, pair, idLow, idHigh, timeLow, timeHigh);
+    // What is later than everything of its symbol and exchange (or as late, with a higher id) cannot have passed before.
+    if (!this.isLatest(pair, idLow >>> 0, idHigh, timeHigh * WORD + (timeLow >>> 0))) {
+      const code = hash(pair, idLow, idHigh, timeLow, timeHigh);
+      if (this.previous && this.previous.find(code, pair, idLow, idHigh, timeLow, timeHigh) >= 0) return false;
+      if (this.current.find(code, pair, idLow, idHigh, timeLow, timeHigh) >= 0) return false;
+    }
+    this.current.add(pair, idLow, idHigh, timeLow, timeHigh);
     if (this.current.full) {
       this.previous = this.current;
       this.current = new Generation(this.half);
@@ -117,20 +147,40 @@ export class SeenTrades {
     return true;
   }
 
+  private isLatest(pair: number, low: number, high: number, time: number): boolean {
+    const { latestTime, latestHigh, latestLow } = this;
+    const before = latestTime[pair]!;
+    if (time < before || (time === before && (high < latestHigh[pair]! || (high === latestHigh[pair] && low <= latestLow[pair]!)))) return false;
+    latestTime[pair] = time;
+    latestHigh[pair] = high;
+    latestLow[pair] = low;
+    return true;
+  }
+
   private forget(pair: number, idLow: number, idHigh: number, timeLow: number, timeHigh: number): void {
+    const code = hash(pair, idLow, idHigh, timeLow, timeHigh);
     for (const generation of [this.current, this.previous]) {
-      const index = generation?.find(pair, idLow, idHigh, timeLow, timeHigh) ?? -1;
+      const index = generation?.find(code, pair, idLow, idHigh, timeLow, timeHigh) ?? -1;
       if (index >= 0) generation!.forget(index);
     }
   }
 
   private pairOfRow(columns: TradeColumns, k: number): number {
     const { dictionary } = columns;
-    let known = this.byDictionary.get(dictionary);
-    if (!known) this.byDictionary.set(dictionary, known = new Map());
+    if (dictionary !== this.lastDictionary) {
+      let known = this.byDictionary.get(dictionary);
+      if (!known) this.byDictionary.set(dictionary, known = new Map());
+      this.lastDictionary = dictionary;
+      this.lastPairs = known;
+      this.lastCodes = -1;
+    }
     const codes = columns.symbol[k]! * 65_536 + columns.exchange[k]!;
+    if (codes === this.lastCodes) return this.lastPair;
+    const known = this.lastPairs;
     let pair = known.get(codes);
+    this.lastCodes = codes;
     if (pair === undefined) known.set(codes, pair = this.pairOf(dictionary.symbols.values[columns.symbol[k]!]!, dictionary.exchanges.values[columns.exchange[k]!]!));
+    this.lastPair = pair;
     return pair;
   }
 
@@ -138,7 +188,12 @@ export class SeenTrades {
     let exchanges = this.pairs.get(symbol);
     if (!exchanges) this.pairs.set(symbol, exchanges = new Map());
     let pair = exchanges.get(exchange);
-    if (pair === undefined) exchanges.set(exchange, pair = this.nextPair++);
+    if (pair === undefined) {
+      exchanges.set(exchange, pair = this.nextPair++);
+      this.latestTime.push(-1);
+      this.latestHigh.push(0);
+      this.latestLow.push(0);
+    }
     return pair;
   }
 }

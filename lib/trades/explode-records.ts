@@ -1,6 +1,6 @@
 import { TradeColumns } from "./columnar/columns";
 import { LazyRecords } from "./columnar/lazy-records";
-import { LazyTrades } from "./columnar/lazy-trades";
+import { LazyTrades, type LazyRawTrades } from "./columnar/lazy-trades";
 import { FORM } from "./columnar/scanner";
 import { explode, ExplodeRun, type ExplodeContext, type Exploded, type ExplodeOptions, type Reject } from "./explode";
 import type { Trade } from "./types";
@@ -35,6 +35,11 @@ export function explodeRecords(records: LazyRecords, options: ExplodeOptions, co
     for (const trade of run.trades.splice(0)) if (!out.push(trade as Trade)) return explode(records.materialise(), options, context);
   }
   return { trades: new LazyTrades(out.seal(), options.names), rejects: run.rejects, duplicates: duplicates + run.duplicates };
+}
+
+/** `explode` of raw trades that are columns already (alpaca-in): another name for a field, and nothing to reject. */
+export function explodeColumns(raw: LazyRawTrades, { names }: Pick<ExplodeOptions, "names">): ExplodedRecords {
+  return { trades: new LazyTrades(raw.columns, names), rejects: [], duplicates: 0 };
 }
 
 /** The trades of record k that did not pass before. Returns how many did. */

@@ -1,8 +1,8 @@
 import type { NodeAPI, NodeMessage } from "node-red";
 import { explode, type ExplodeContext } from "../../lib/trades/explode";
-import { explodeRecords } from "../../lib/trades/explode-records";
+import { explodeColumns, explodeRecords } from "../../lib/trades/explode-records";
 import { LazyRecords } from "../../lib/trades/columnar/lazy-records";
-import { LazyTrades } from "../../lib/trades/columnar/lazy-trades";
+import { LazyRawTrades, LazyTrades } from "../../lib/trades/columnar/lazy-trades";
 import { lazyPayload, setLazyPayload } from "../../lib/trades/lazy";
 import { parseExplodeConfig } from "../../lib/trades/explode-config";
 import { DedupeWindow } from "../../lib/trades/explode-dedupe";
@@ -29,7 +29,8 @@ export = (RED: NodeAPI): void => {
     node.on("input", (received, send, done) => {
       const msg = received as Message;
       const lazy = lazyPayload(msg);
-      const { trades, rejects, duplicates } = lazy instanceof LazyRecords ? explodeRecords(lazy, options, contextOf(msg)) : explode(msg.payload, options, contextOf(msg));
+      const { trades, rejects, duplicates } = lazy instanceof LazyRawTrades && !dedupe ? explodeColumns(lazy, options)
+        : lazy instanceof LazyRecords ? explodeRecords(lazy, options, contextOf(msg)) : explode(msg.payload, options, contextOf(msg));
       if (rejects.length > 0) {
         send([null, rejects.map((reject) => withToken({ topic: msg.topic, payload: reject } as NodeMessage, msg))]);
         if (!rejectsWired && !warned) {

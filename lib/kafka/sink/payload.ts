@@ -3,7 +3,7 @@
  */
 import { asTicklakeError, TicklakeError } from "../../errors";
 import { jsonArray, tradeJsonWriter } from "../../trades/columnar/json";
-import { LazyTrades } from "../../trades/columnar/lazy-trades";
+import { LazyRawTrades, LazyTrades } from "../../trades/columnar/lazy-trades";
 import { parseJson } from "../../trades/explode-json";
 import { lazyPayload } from "../../trades/lazy";
 import type { Header } from "../types";
@@ -25,7 +25,7 @@ const RECORD_FIELDS: ReadonlySet<string> = new Set(["key", "value", "headers", "
  */
 export function elementsOf(message: { payload?: unknown; deadLetter?: unknown }, options: Pick<KafkaSinkOptions, "send" | "batchSize" | "key">, keys: KeyCache): Elements {
   const lazy = lazyPayload(message);
-  if (lazy instanceof LazyTrades) {
+  if (lazy instanceof LazyTrades || lazy instanceof LazyRawTrades) {
     const elements = lazyElements(lazy, options, keys);
     if (elements) return elements;
   }
@@ -34,7 +34,7 @@ export function elementsOf(message: { payload?: unknown; deadLetter?: unknown },
   return options.send === "batch" ? batches(payload, options.batchSize) : each(payload, options.key, keys, deadLetter);
 }
 
-function lazyElements(lazy: LazyTrades, { send, batchSize, key }: Pick<KafkaSinkOptions, "send" | "batchSize" | "key">, keys: KeyCache): Elements | undefined {
+function lazyElements(lazy: LazyTrades | LazyRawTrades, { send, batchSize, key }: Pick<KafkaSinkOptions, "send" | "batchSize" | "key">, keys: KeyCache): Elements | undefined {
   const writer = tradeJsonWriter(lazy);
   if (send === "batch") {
     const step = batchSize === 0 ? lazy.length : batchSize;

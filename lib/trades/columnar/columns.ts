@@ -141,7 +141,14 @@ export class TradeColumns {
 
   conditionsAt(k: number): string[] | null {
     const list = this.dictionary.conditions.values[this.conditions[k]!]!;
-    return list && list.slice();
+    if (list === null) return null;
+    // The slice of a frozen list is slow, and nearly all lists are this short.
+    switch (list.length) {
+      case 1: return [list[0]!];
+      case 2: return [list[0]!, list[1]!];
+      case 3: return [list[0]!, list[1]!, list[2]!];
+      default: return [...list];
+    }
   }
 
   /** Trade k as an object of its own. */

@@ -1,6 +1,5 @@
-import type { TradeNames } from "../types";
 import type { TradeColumns, TradeDictionary } from "./columns";
-import type { LazyTrades } from "./lazy-trades";
+import { LazyRawTrades, type LazyTrades } from "./lazy-trades";
 
 /**
  * Elements of a batch as JSON bytes, written straight to where they are needed. What is written is what JSON.stringify makes of the
@@ -41,14 +40,16 @@ const POWERS = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12
 const PAIRS = Uint8Array.from({ length: 200 }, (_, k) => 0x30 + (k % 2 === 0 ? Math.floor(k / 20) : (k >> 1) % 10));
 const ascii = (text: string): Uint8Array => Buffer.from(text, "latin1");
 const DOCUMENTED = ["T", "S", "i", "x", "p", "s", "timestamp", "c", "z"] as const;
+const RAW = ["T", "S", "i", "x", "p", "s", "t", "c", "z"] as const;
 const READABLE = ["type", "symbol", "id", "exchange", "price", "size", "timestamp", "conditions", "tape"] as const;
+type Names = typeof DOCUMENTED | typeof READABLE | typeof RAW;
 /** Whole numbers of up to 19 digits (three) and a price of up to 25 characters. */
 const NUMBERS = 3 * 19 + 25;
 /** Pairs of conditions and tape for which the text is kept. */
 const MAX_TAILS = 10_000;
 
 /** The JSON of trades that are columns. */
-export function tradeJsonWriter(trades: LazyTrades): ElementBytes {
+export function tradeJsonWriter(trades: LazyTrades | LazyRawTrades): ElementBytes {
   return new TradeJson(trades);
 }
 
@@ -64,7 +65,7 @@ class Templates {
   readonly tails: (Uint8Array | undefined)[][] = [];
   private made = 0;
 
-  constructor(private readonly dictionary: TradeDictionary, private readonly names: typeof DOCUMENTED | typeof READABLE) {
+  constructor(private readonly dictionary: TradeDictionary, private readonly names: Names) {
     this.size = ascii(`,"${names[5]}":`);
     this.timestamp = ascii(`,"${names[6]}":`);
   }
@@ -89,12 +90,18 @@ class Templates {
   }
 }
 
-const templates = new WeakMap<TradeDictionary, { documented?: Templates; readable?: Templates }>();
+const templates = new WeakMap<TradeDictionary, Map<Names, Templates>>();
 
-function templatesOf(dictionary: TradeDictionary, names: TradeNames): Templates {
+function templatesOf(dictionary: TradeDictionary, names: Names): Templates {
   let known = templates.get(dictionary);
-  if (!known) templates.set(dictionary, known = {});
-  return (known[names] ??= new Templates(dictionary, names === "readable" ? READABLE : DOCUMENTED));
+  if (!known) templates.set(dictionary, known = new Map());
+  let made = known.get(names);
+  if (!made) known.set(names, made = new Templates(dictionary, names));
+  return made;
+}
+
+function namesOf(trades: LazyTrades | LazyRawTrades): Names {
+  return trades instanceof LazyRawTrades ? RAW : trades.names === "readable" ? READABLE : DOCUMENTED;
 }
 
 class TradeJson implements ElementBytes {
@@ -102,17 +109,17 @@ class TradeJson implements ElementBytes {
   private readonly columns: TradeColumns;
   private readonly templates: Templates;
 
-  constructor(private readonly trades: LazyTrades) {
+  constructor(private readonly trades: LazyTrades | LazyRawTrades) {
     this.length = trades.length;
     this.columns = trades.columns;
-    this.templates = templatesOf(trades.columns.dictionary, trades.names);
+    this.templates = templatesOf(trades.columns.dictionary, namesOf(trades));
   }
 
   keysBy(property: string): { codes: Uint16Array; keys: readonly (Uint8Array | null)[] } | undefined {
     const { columns } = this;
     const { symbols, exchanges, tapes } = columns.dictionary;
     const keys = (values: readonly (string | null)[]): (Uint8Array | null)[] => values.map((value) => (value === null ? null : Buffer.from(value)));
-    const [T, S, i, x, p, s, t, c, z] = this.trades.names === "readable" ? READABLE : DOCUMENTED;
+    const [T, S, i, x, p, s, t, c, z] = namesOf(this.trades);
     switch (property) {
       case S: return { codes: columns.symbol, keys: keys(symbols.values) };
       case x: return { codes: columns.exchange, keys: keys(exchanges.values) };

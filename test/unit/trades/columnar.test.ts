@@ -5,11 +5,11 @@ import type { RecordSet } from "../../../lib/kafka/types";
 import { TradeColumns, TradeDictionary } from "../../../lib/trades/columnar/columns";
 import { jsonArray, tradeJsonWriter } from "../../../lib/trades/columnar/json";
 import { LazyRecords } from "../../../lib/trades/columnar/lazy-records";
-import { LazyTrades } from "../../../lib/trades/columnar/lazy-trades";
+import { LazyRawTrades, LazyTrades } from "../../../lib/trades/columnar/lazy-trades";
 import { FORM, TradeScanner } from "../../../lib/trades/columnar/scanner";
 import { explode, type ExplodeOptions } from "../../../lib/trades/explode";
 import { DedupeWindow } from "../../../lib/trades/explode-dedupe";
-import { explodeRecords } from "../../../lib/trades/explode-records";
+import { explodeColumns, explodeRecords } from "../../../lib/trades/explode-records";
 import type { Trade } from "../../../lib/trades/types";
 import { recordSet } from "../../support/record-sets";
 
@@ -244,6 +244,17 @@ describe("JSON of trades that are columns", () => {
       assert.deepEqual(columns.objects("documented"), trades.map((trade) => ({ ...trade })));
       check(columns, called);
     }), { numRuns: 500 });
+  });
+
+  it("is what JSON.stringify writes of raw trades, and they explode into what their objects explode into (random)", () => {
+    const any = fc.record({ T: fc.constant("t" as const), S: fc.stringMatching(/^[A-Z."\\]{1,8}$/), i: fc.maxSafeNat(), x: fc.option(fc.constantFrom("V", "P")), p: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }), s: fc.maxSafeNat(), timestamp: fc.nat(253_402_300_799_999), c: fc.option(fc.array(fc.constantFrom("@", "I"), { maxLength: 3 })), z: fc.option(fc.constantFrom("A", "B")) });
+    fc.assert(fc.property(fc.array(any, { maxLength: 5 }), names, (trades, called) => {
+      const raw = new LazyRawTrades(collect(trades));
+      assert.deepEqual(raw.materialise(), trades.map(({ timestamp, T, S, i, x, p, s, c, z }) => ({ T, S, i, x, p, s, t: timestamp, c, z })));
+      assert.equal(jsonArray(tradeJsonWriter(raw)).toString(), JSON.stringify(raw.materialise()));
+      const options = { names: called, other: "reject" as const };
+      assert.deepEqual((explodeColumns(raw, options).trades as LazyTrades).materialise(), explode(raw.materialise(), options).trades);
+    }), { numRuns: 300 });
   });
 
   it("gives text properties as keys, and leaves numbers to others", () => {
