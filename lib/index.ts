@@ -31,6 +31,14 @@ export { openKafka } from "./kafka/client";
 export { RecordBatchBuilder } from "./kafka/records/builder";
 export { decodeRecords } from "./kafka/records/decode";
 
+// Alpaca
+export { parseAccount, type Account, type AccountSettings } from "./alpaca/account";
+export { MarketClock, tradingDay, type TradingDay } from "./alpaca/calendar";
+export { History, RateLimit, type HistoryPage, type HistoryRequest } from "./alpaca/history";
+export { Session, TIMINGS, type SessionDeps, type SessionEvents, type SessionOptions, type Timings } from "./alpaca/session";
+export { openWebSocket } from "./alpaca/socket";
+export { FrameReader, type FrameSink } from "./alpaca/frames";
+
 // Iceberg
 export type { Codec, DataFile, PartitionSpec, Schema, Snapshot, TableIdentifier, TableMetadata } from "./iceberg/types";
 export { inferSchema, parseSchema, TRADES_PARTITION_BY, TRADES_READABLE_SCHEMA, TRADES_SCHEMA } from "./iceberg/schema";

@@ -104,6 +104,8 @@ export class Session {
   private zombieTry = 0;
   private retryAt: number | undefined;
   private cancelTimer: (() => void) | undefined;
+  /** Counts timers that were set or ended. */
+  private timers = 0;
   private readonly watch: Watch;
   private closing: { reason: "stop"; unsubscribed: () => void; closed: () => void } | undefined;
 
@@ -195,7 +197,13 @@ export class Session {
   /** The next step has to be done in time. */
   private expect(what: string): void {
     const { timeoutMs } = this.options.timings;
-    this.timer(timeoutMs, () => this.drop(`${what} did not come within ${Math.round(timeoutMs / 100) / 10} s`));
+    this.timer(timeoutMs, () => {
+      // If the event loop was late, the answer may have arrived and be read in this turn.
+      const { generation, timers } = this;
+      this.deps.clock.later(() => {
+        if (generation === this.generation && timers === this.timers) this.drop(`${what} did not come within ${Math.round(timeoutMs / 100) / 10} s`);
+      });
+    });
   }
 
   private message(data: Buffer, binary: boolean): void {
@@ -397,6 +405,7 @@ export class Session {
   }
 
   private clearTimer(): void {
+    this.timers++;
     this.cancelTimer?.();
     this.cancelTimer = undefined;
   }

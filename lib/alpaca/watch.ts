@@ -44,7 +44,9 @@ export class Watch {
 
   pong(): void { this.awaitsPong = false; }
 
+  /** Anything that comes proves that somebody is there, too: an answer to a ping may stand behind megabytes of data. */
   data(): void {
+    this.awaitsPong = false;
     this.quietSince = this.clock.now();
     this.probed = false;
     this.patience = 1;
@@ -58,7 +60,9 @@ export class Watch {
       this.cancel = undefined;
       // Scheduled first: what follows may end it.
       this.tick();
-      this.look(this.clock.now());
+      // In a turn of its own: if the event loop was late, what has arrived meanwhile is read first.
+      const { cancel } = this;
+      this.clock.later(() => { if (this.cancel === cancel) this.look(this.clock.now()); });
     });
   }
 
