@@ -23,6 +23,8 @@ export interface Account extends FeedHours {
   readonly restUrl: string;
   /** What the history calls the feed; undefined leaves the choice to Alpaca. */
   readonly restFeed?: string;
+  /** Whether the history of stocks has what the feed brings: not that of crypto, nor the invented trades of the test feed. */
+  readonly hasHistory: boolean;
   readonly key: string;
   readonly secret: string;
   /** How people call it. */
@@ -55,7 +57,7 @@ export function parseAccount(settings: AccountSettings, credentials: AccountCred
   if (!/^[\x21-\x7e]+$/.test(key) || !/^[\x21-\x7e]+$/.test(secret)) throw invalid("Key or secret of the account holds a blank or a character that no key has. Copy them again.");
   const path = new URL(url).pathname.split("/").at(-1) ?? "";
   const restFeed = restFeedOf(feed === "custom" ? path : feed);
-  return { feed, url, restUrl, key, secret, label: feed === "custom" ? new URL(url).host : feed, ...(restFeed === undefined ? {} : { restFeed }), ...hoursOf(new URL(url).pathname) };
+  return { feed, url, restUrl, key, secret, hasHistory: feed !== "test" && !/\/crypto(\/|$)/.test(new URL(url).pathname), label: feed === "custom" ? new URL(url).host : feed, ...(restFeed === undefined ? {} : { restFeed }), ...hoursOf(new URL(url).pathname) };
 }
 
 /** A variable of a shipped flow that is not set counts as empty. */

@@ -13,7 +13,7 @@ export interface GapRecord {
   readonly trades?: number;
   /** Other messages lost. */
   readonly messages?: number;
-  /** `scheduled`: the trades are being fetched; `off`: somebody has to ask for them; `impossible`: all symbols ("*") are subscribed, or no trades. */
+  /** `scheduled`: the trades are being fetched; `off`: somebody has to ask for them; `impossible`: all symbols ("*") are subscribed, or no trades, or the feed has no history. */
   readonly backfill: "scheduled" | "off" | "impossible";
 }
 

@@ -130,9 +130,14 @@ export class AlpacaSource {
 
   // ---- from the outside ------------------------------------------------------------------------------------------
 
-  /** Subscribes to these symbols in the channels of the node. */
+  /**
+   * Subscribes to these symbols in the channels of the node.
+   *
+   * @throws TicklakeError ALPACA_DENIED after an error that only a deploy can mend
+   */
   start(symbols: readonly string[]): void {
     if (this.session.running) return;
+    if (this.session.state === "fatal") throw new TicklakeError("ALPACA_DENIED", `${this.session.reason} Nothing is tried before the next deploy.`);
     if (this.carriedGap && !this.resumed) this.gaps.resume(this.carriedGap, symbols);
     this.resumed = true;
     this.session.start(subscriptionsOf(this.config.channels, symbols));
@@ -232,7 +237,7 @@ export class AlpacaSource {
   private gap(gap: Omit<GapRecord, "kind" | "backfill">): void {
     if (this.closed) return;
     const { symbols } = gap;
-    const possible = symbols.length > 0 && !symbols.includes("*");
+    const possible = this.deps.account.hasHistory && symbols.length > 0 && !symbols.includes("*");
     this.record("gaps", { kind: "connection", ...gap, backfill: !possible ? "impossible" : this.config.backfill ? "scheduled" : "off" } satisfies GapRecord);
     if (!possible || !this.config.backfill) return;
     this.fetch({ symbols, from: gap.from - OVERLAP_MS, to: gap.to + OVERLAP_MS, cause: "gap" }, SETTLE_MS).catch((caught: unknown) => {

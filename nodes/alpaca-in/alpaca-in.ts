@@ -140,7 +140,11 @@ function takeOver(node: Node): CarriedOver | undefined {
 function handOver(node: Node, left: CarriedOver, removed: boolean): void {
   const trades = left.trades.reduce((sum, { count }) => sum + count, 0);
   if (trades > 0) {
-    const from = Math.min(...left.trades.map((batch) => batch.span().from)), to = Math.max(...left.trades.map((batch) => batch.span().to));
+    let from = Infinity, to = -Infinity;
+    for (const span of left.trades.map((batch) => batch.span())) {
+      from = Math.min(from, span.from);
+      to = Math.max(to, span.to);
+    }
     const range = `from ${new Date(from).toISOString()} to ${new Date(to).toISOString()}`;
     node.warn(removed
       ? `${trades} trades (${range}) had not been delivered when the node was removed; they are dropped.`

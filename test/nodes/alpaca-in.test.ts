@@ -230,6 +230,10 @@ describe("node alpaca-in", () => {
     await settle(100);
     assert.equal(server.history.length, 1);
     assert.equal(errorOf(rig!.caught[0]!).code, "ALPACA_DENIED");
+    await rig!.send({ payload: "start" });
+    await until(() => rig!.caught.length === 2, "an answer");
+    assert.match(errorOf(rig!.caught[1]!).message, /before the next deploy/);
+    assert.equal(server.history.length, 1);
     assert.doesNotMatch(JSON.stringify([rig!.statuses(), rig!.warnings(), rig!.node.error.args.map(String), rig!.caught, rig!.other, await rig!.statistics()]), /s3cr3t/);
   });
 

@@ -16,6 +16,11 @@ describe("Alpaca account", () => {
     assert.deepEqual(of({ feed: "custom", url: "ws://127.0.0.1:9/v2/iex", restUrl: "http://localhost:9/" }), ["ws://127.0.0.1:9/v2/iex", "http://localhost:9", "iex", "exchange", 0]);
   });
 
+  it("knows which feeds have no history", () => {
+    const has = (settings: object) => parseAccount(settings, keys, none).hasHistory;
+    assert.deepEqual([has({}), has({ feed: "test" }), has({ feed: "custom", url: "wss://x/v1beta3/crypto/us" }), has({ feed: "custom", url: "wss://x/v2/sip" })], [true, false, false, true]);
+  });
+
   it("takes key and secret from the environment where they are empty or a variable that is not set", () => {
     const env = (variables: Record<string, string>) => (name: string) => variables[name];
     const of = (credentials: object, variables: Record<string, string>) => { const { key, secret } = parseAccount({}, credentials, env(variables)); return [key, secret]; };
