@@ -2,7 +2,10 @@
  * Requests signed as AWS wants them (Signature Version 4), for the REST catalogs of AWS Glue and S3 Tables.
  */
 import { createHash, createHmac } from "node:crypto";
+import { createRequire } from "node:module";
+import type * as Signature from "@smithy/signature-v4";
 import type { SignatureV4 } from "@smithy/signature-v4";
+import { TicklakeError } from "../../../errors";
 import type { S3Credentials } from "../../io/s3-settings";
 
 export interface SigningOptions {
@@ -50,13 +53,22 @@ function bytes(data: HashData): Uint8Array {
   return data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
+/** An optional dependency: only catalogs of AWS need it. */
+function load(): typeof Signature {
+  try {
+    return createRequire(__filename)("@smithy/signature-v4") as typeof Signature;
+  } catch (cause) {
+    throw new TicklakeError("CATALOG_INVALID", "Requests to this catalog are signed for AWS, and @smithy/signature-v4 is not installed: run npm install @smithy/signature-v4 in Node-RED's user directory, and restart.", { cause });
+  }
+}
+
 /** @returns the headers of a signed request: those that it had, and the signature's. `host` is signed too; the client sends it by itself. */
 export function signer({ service, region, credentials, now = Date.now, checksum = true }: SigningOptions): (request: SignableRequest) => Promise<Record<string, string>> {
-  let signing: Promise<SignatureV4> | undefined;
+  let signing: SignatureV4 | undefined;
   return async ({ method, url, headers, body }) => {
     // Loaded with the first request: nobody else pays for it at the start.
-    signing ??= import("@smithy/signature-v4").then((sdk) => new sdk.SignatureV4({ service, region, credentials, sha256: Sha256, applyChecksum: checksum }));
-    const signed = await (await signing).sign({
+    signing ??= new (load().SignatureV4)({ service, region, credentials, sha256: Sha256, applyChecksum: checksum });
+    const signed = await signing.sign({
       method, protocol: url.protocol, hostname: url.hostname, path: url.pathname, query: queryOf(url),
       headers: { ...headers, host: url.host }, ...(url.port === "" ? {} : { port: Number(url.port) }), ...(body === undefined ? {} : { body }),
     }, { signingDate: new Date(now()) });

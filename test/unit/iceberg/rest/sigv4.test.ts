@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import Module from "node:module";
 import { awsService, signer } from "../../../../lib/iceberg/catalog/rest/sigv4";
 
 /** AWS's published Signature Version 4 test suite: keys, time, and the signatures that it expects. */
@@ -33,6 +34,19 @@ describe("requests signed for AWS", () => {
     assert.match(second["authorization"]!, /Credential=AKIDEXAMPLE\/\d{8}\/eu-west-1\/glue\/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token;x-other,/);
     assert.equal(second["x-amz-content-sha256"], "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
     assert.deepEqual([second["x-amz-security-token"], second["host"]], ["s2", undefined]);
+  });
+
+  it("without the signer, an optional part, the error says what to install", async () => {
+    const loader = Module as unknown as { _load: (name: string, ...more: unknown[]) => unknown };
+    const load = loader._load;
+    loader._load = (name, ...more) => {
+      if (name === "@smithy/signature-v4") throw new Error("Cannot find module");
+      return load.call(loader, name, ...more);
+    };
+    try {
+      await assert.rejects(signer({ service: "glue", region: "eu-west-1", credentials: KEYS })({ method: "GET", url: new URL("https://example.amazonaws.com/"), headers: {} }),
+        { code: "CATALOG_INVALID", message: /npm install @smithy\/signature-v4/ });
+    } finally { loader._load = load; }
   });
 
   it("service and region stand in the names of AWS's hosts", () => {
