@@ -34,11 +34,14 @@ module.exports = function Reporter(runner, options) {
   const reporter = process.env.TICKLAKE_VERBOSE ? new Spec(runner, options) : new Files(runner, options);
   const skipped = [];
   const failed = [];
+  const passesOf = {};
+  const fileOf = (test) => test.file ?? test.parent?.file ?? "?";
   runner.on("pending", (test) => skipped.push(test.fullTitle()));
-  runner.on("fail", (test) => failed.push(test.fullTitle()));
+  runner.on("pass", (test) => { passesOf[fileOf(test)] = (passesOf[fileOf(test)] ?? 0) + 1; });
+  runner.on("fail", (test) => failed.push({ title: test.fullTitle(), file: fileOf(test) }));
   runner.once("end", () => {
     const { passes, failures } = reporter.stats;
-    if (process.env.TICKLAKE_REPORT) writeFileSync(process.env.TICKLAKE_REPORT, JSON.stringify({ passes, failures, failed, skipped }));
+    if (process.env.TICKLAKE_REPORT) writeFileSync(process.env.TICKLAKE_REPORT, JSON.stringify({ passes, failures, failed, skipped, passesOf }));
   });
   return reporter;
 };
