@@ -19,6 +19,7 @@ const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = 
   "explode-trades": { field: "dedupe", value: "soon", reason: /no duration|not a number/ },
   "iceberg-out": { field: "table", value: "my table", reason: /namespace and table/ },
   "iceberg-query": { field: "maxRows", value: "-1", reason: /least is/ },
+  "iceberg-table": { field: "options", value: "{\"dryrun\": true}", reason: /describe has no option dryrun/ },
 };
 
 describe("in the browser", function () {
@@ -31,9 +32,9 @@ describe("in the browser", function () {
   const withDialog = nodeTypes().filter((type) => definition(type).category !== "config");
 
   /** Every dialog opens, is labelled throughout, says why a wrong value is wrong, and takes it back. */
-  async function walkDialogs(editor: Editor, version: string): Promise<void> {
+  async function walkDialogs(editor: Editor, version: string, types: readonly string[] = withDialog): Promise<void> {
     const { page } = editor;
-    for (const type of withDialog) {
+    for (const type of types) {
       const [id] = await editor.idsOf(type);
       if (!id) continue;
       assert.equal(await editor.isInvalid(id), false, `${type}: the example has no red triangle`);
@@ -164,5 +165,84 @@ describe("in the browser", function () {
     assert.deepEqual(problems, []);
     await page.close();
     assert.equal(await red.stop(), 0);
+  });
+
+  it("iceberg-table: the fields of every operation are in line, say what is wrong with a value, and become options", async function () {
+    this.timeout(300_000);
+    const userDir = join(temporaryFolder("browser-table"), "user");
+    mkdirSync(userDir);
+    writeFileSync(join(userDir, "flows.json"), EMPTY);
+    writeFileSync(join(userDir, ".ticklake.json"), "{}");
+    const run = await start({ userDir });
+    const { page, problems } = await openPage(browser, run.url);
+    const editor = new Editor(page);
+    await editor.ready();
+    await editor.importExample(MODULE, "4 Iceberg", "Maintenance and evolution");
+    await page.waitForTimeout(1000);
+    await walkDialogs(editor, "4", ["iceberg-table"]);
+
+    const [id] = await editor.idsOf("iceberg-table");
+    const field = (name: string): string => `#iceberg-table-field-${name}`;
+    const choose = (operation: string): Promise<unknown> => page.selectOption("#node-input-operation", operation);
+    const enter = async (name: string, value: string): Promise<void> => { await page.fill(field(name), value); await page.locator(field(name)).dispatchEvent("change"); };
+    const isWrong = (name: string): Promise<boolean> => page.locator(field(name)).evaluate((e) => e.classList.contains("input-error"));
+    const options = (): Promise<unknown> => page.locator("#node-input-options").inputValue().then((text) => JSON.parse(text) as unknown);
+
+    // The reason of the value before fades away slowly.
+    const told = (what: string, why: RegExp): Promise<unknown> => until(what, () => reasonAt(page, "options"), (text) => why.test(text));
+
+    await editor.openDialog(id!);
+    const operations = await page.locator("#node-input-operation option").allInnerTexts();
+    assert.equal(operations.length, 16);
+    for (const operation of operations) {
+      await choose(operation);
+      assert.deepEqual(await complaints(page, "iceberg-table"), [], operation);
+      const lefts = await page.evaluate(() => [...document.querySelectorAll("#dialog-form .form-row")].flatMap((row) => {
+        const control = row.querySelector(".red-ui-typedInput-container") ?? row.querySelector("input:not([type=hidden]):not([style*='display: none']), select");
+        return control && (row as HTMLElement).offsetParent ? [control.getBoundingClientRect().left] : [];
+      }));
+      assert.ok(Math.max(...lefts) - Math.min(...lefts) < 1.5, `${operation}: ${lefts.join(" ")}`);
+    }
+
+    // For each kind of field what cannot be right, the reason beside Options, and a value that is.
+    const cases: [operation: string, field: string, bad: string, reason: RegExp, good: string, options: object][] = [
+      ["add-column", "column", "", /column is needed .*type is needed/, "note", { column: "note" }],
+      ["create", "properties", "a b", /properties must be a JSON object/, "{\"a\":\"b\"}", { properties: { a: "b" } }],
+      ["create", "schema", "{\"type\":", /schema is not valid JSON/, "trades", { schema: "trades" }],
+      ["expire-snapshots", "olderThan", "soon", /olderThan must be a time such as/, "5 days", { olderThan: "5 days" }],
+      ["expire-snapshots", "retainLast", "0", /retainLast must be at least 1/, "3", { retainLast: 3 }],
+      ["expire-snapshots", "snapshotIds", "12, x", /snapshotIds must be snapshot ids/, "12, 13", { snapshotIds: ["12", "13"] }],
+      ["rewrite-manifests", "specId", "1.5", /specId must be a whole number/, "0", { specId: 0 }],
+      ["compact", "options", "128 MB", /options must be a JSON object/, "{\"min-input-files\":2}", { options: { "min-input-files": 2 } }],
+      ["rollback", "snapshotId", "the first", /snapshotId must be a snapshot id/, "8887776665554443332", { snapshotId: "8887776665554443332" }],
+    ];
+    for (const [operation, name, bad, why, good, wanted] of cases) {
+      await choose("describe");
+      await choose(operation);
+      await enter(name, bad);
+      assert.equal(await isWrong(name), true, `${operation}: ${name} = ${bad}`);
+      await told(`${operation}: ${name} = ${bad}`, why);
+      await enter(name, good);
+      assert.equal(await isWrong(name), false, `${operation}: ${name} = ${good}`);
+      assert.deepEqual(await options(), wanted);
+    }
+    await choose("add-column");
+    await enter("column", "note");
+    await enter("type", "string");
+    await page.selectOption(field("position"), "first");
+    await enter("after", "price");
+    await told("two places", /only one of position, after and before/);
+    await shot(page, "4-wrong-iceberg-table-add-column");
+    await enter("after", "");
+    await page.check(field("dryRun"));
+    assert.deepEqual(await options(), { column: "note", type: "string", position: "first", dryRun: true });
+    await editor.closeDialog("ok");
+    assert.equal(await editor.isInvalid(id!), false);
+    await editor.openDialog(id!);
+    assert.deepEqual([await page.inputValue(field("column")), await page.inputValue(field("position")), await page.isChecked(field("dryRun"))], ["note", "first", true]);
+    await editor.closeDialog("cancel");
+    assert.deepEqual(problems, []);
+    await page.close();
+    assert.equal(await run.stop(), 0);
   });
 });
