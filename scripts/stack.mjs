@@ -7,6 +7,7 @@
 //   node scripts/stack.mjs kafka        fetch Kafka and run a broker until Ctrl-C (--port 9092, --data folder)
 //   node scripts/stack.mjs s3           build the S3 server and run it until Ctrl-C (--port 9000, --data folder)
 //   node scripts/stack.mjs rest         fetch Iceberg's REST catalog and run it until Ctrl-C (--port 8181, --data folder)
+//   node scripts/stack.mjs pinot        fetch Pinot and run it until Ctrl-C (--port 9002 of the controller, --data folder)
 //   node scripts/stack.mjs --fetch kafka   fetch it only
 //   node scripts/stack.mjs --list       say what is there
 import { execFileSync, spawn } from "node:child_process";
@@ -14,6 +15,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, st
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KAFKA_JARS, KAFKA_VERSION, kafkaDir, pom } from "./kafka-server.mjs";
+import { PINOT, compileLauncher, pinotDir, pinotLauncher, pinotPom } from "./pinot-server.mjs";
 import { REST_CATALOG, restCatalogDir, restCatalogJar } from "./rest-catalog-server.mjs";
 import { VERSITYGW, versitygw, versitygwDir } from "./s3-server.mjs";
 
@@ -93,6 +95,8 @@ function versionOfStderr(java) {
   return Number(/version "(\d+)/.exec(out)?.[1]) || undefined;
 }
 
+const hasCompiler = () => (process.env.JAVA_HOME ? existsSync(join(process.env.JAVA_HOME, "bin", windows ? "javac.exe" : "javac")) : onPath(["javac"]) !== undefined);
+
 /** Runs a command to its end; what it wrote is shown only when it fails. */
 function run(command, args, options = {}) {
   return new Promise((done, fail) => {
@@ -107,16 +111,24 @@ function run(command, args, options = {}) {
 
 const npm = windows ? "npm.cmd" : "npm";
 
-/** Artifacts with all that they need, one folder per name below `dir`. */
-async function copyJars(dir, artifacts) {
+function findMaven() {
   const mvn = onPath(["mvn"]);
   if (!mvn) throw new Missing("Maven is not on the PATH (apt-get install maven)");
+  return mvn;
+}
+
+/** All jars that a Maven project needs. */
+const copyDependencies = (project, folder) => run(findMaven(), ["-q", "-B", "-ntp", "-f", project, `${MAVEN_PLUGIN}:copy-dependencies`, `-DoutputDirectory=${folder}`, "-DincludeScope=runtime"]);
+
+/** Artifacts with all that they need, one folder per name below `dir`. */
+async function copyJars(dir, artifacts) {
+  findMaven();
   rmSync(dir, { recursive: true, force: true });
   for (const [name, dependencies] of Object.entries(artifacts)) {
     const folder = join(dir, name);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(dir, `${name}.xml`), pom(dependencies));
-    await run(mvn, ["-q", "-B", "-ntp", "-f", join(dir, `${name}.xml`), `${MAVEN_PLUGIN}:copy-dependencies`, `-DoutputDirectory=${folder}`, "-DincludeScope=runtime"]);
+    await copyDependencies(join(dir, `${name}.xml`), folder);
   }
 }
 
@@ -164,8 +176,7 @@ const PARTS = {
     wants: JARS.join("\n"),
     proof: () => join(paths.jars, "aws-java-sdk-bundle-1.12.262.jar"),
     async fetch() {
-      const mvn = onPath(["mvn"]);
-      if (!mvn) throw new Missing("Maven is not on the PATH (apt-get install maven)");
+      const mvn = findMaven();
       for (const artifact of JARS) {
         await run(mvn, ["-q", "-B", "-ntp", MAVEN_COPY, `-Dartifact=${artifact}`, `-DoutputDirectory=${paths.jars}`, "-Dmdep.useBaseVersion=true"]);
       }
@@ -205,6 +216,19 @@ const PARTS = {
     proof: () => restCatalogJar,
     async fetch() {
       await copyJars(restCatalogDir, { server: [REST_CATALOG] });
+    },
+  },
+  /** A whole Pinot, and what starts its parts in one process. Needs a JDK to be compiled, Java 17 or newer to run. */
+  pinot: {
+    wants: PINOT,
+    proof: () => pinotLauncher,
+    async fetch() {
+      findMaven();
+      if (!hasCompiler()) throw new Missing("Java's compiler is not there (apt-get install openjdk-17-jdk-headless)");
+      rmSync(pinotDir, { recursive: true, force: true });
+      await copyDependencies(pinotPom, join(pinotDir, "lib"));
+      const { command, args } = compileLauncher();
+      await run(command, args);
     },
   },
   /** Spark's connector, Kafka Connect with Iceberg's sink, librdkafka: what the benchmark of Kafka compares with. */
@@ -330,6 +354,7 @@ const SERVERS = {
   kafka: { parts: ["java-17", "kafka"], packages: true, module: "./kafka-server.mjs" },
   s3: { parts: ["versitygw"], module: "./s3-server.mjs" },
   rest: { parts: ["java-17", "rest-catalog"], module: "./rest-catalog-server.mjs" },
+  pinot: { parts: ["java-17", "pinot"], module: "./pinot-server.mjs" },
 };
 
 /** The value after an option. */

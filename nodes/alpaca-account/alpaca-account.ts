@@ -6,12 +6,9 @@ import { testStream } from "../../lib/alpaca/test-connection";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode } from "../shared/define";
+import { type Dialog, isDeployed, UNCHANGED, variableIn } from "../shared/dialog";
 import type { AccountNode } from "./accounts";
 
-type Dialog = AccountSettings & AccountCredentials & { readonly id?: unknown };
-
-/** What the editor shows in place of a secret that is saved. */
-const UNCHANGED = "__PWRD__";
 const SETTINGS = ["feed", "url", "restUrl"] as const;
 /** Requests a minute that Alpaca's free plan allows. */
 const FREE_PLAN = 200;
@@ -33,28 +30,16 @@ export = (RED: NodeAPI): void => {
   adminEndpoint(RED, "post", "alpaca-account/test", "alpaca-account.write", async ({ body }) => {
     const dialog = body as Dialog;
     try {
-      const deployed = isDeployed(RED, dialog) ? (RED.nodes.getNode(String(dialog.id)) as AccountNode) : undefined;
+      const deployed = isDeployed(RED, dialog, SETTINGS, ["key", "secret"]) ? (RED.nodes.getNode(String(dialog["id"])) as AccountNode) : undefined;
       if (deployed?.invalid) throw deployed.invalid;
       if (deployed?.shared) return { ok: true, message: await testStream(deployed.shared.account, openWebSocket) };
-      const later = Object.values(dialog).map((value) => (typeof value === "string" ? /\$\{[^}]+\}/.exec(value)?.[0] : undefined)).find((name) => name !== undefined);
+      const later = variableIn(dialog);
       if (later !== undefined) return { ok: true, message: `${later} is filled in at the deploy; test again then.` };
       // What is saved goes only to the address for which it was saved, and variables of this machine to none that somebody types.
-      if (dialog.secret === UNCHANGED) throw new TicklakeError("CONFIG_INVALID", "These settings differ from the deployed ones, and the saved secret is not sent to other addresses. Deploy first, or enter it again.");
+      if (dialog["secret"] === UNCHANGED) throw new TicklakeError("CONFIG_INVALID", "These settings differ from the deployed ones, and the saved secret is not sent to other addresses. Deploy first, or enter it again.");
       return { ok: true, message: await testStream(parseAccount(dialog, dialog, () => undefined), openWebSocket) };
     } catch (caught) {
       return { ok: false, message: asTicklakeError(caught).message };
     }
   });
 };
-
-/** Whether a dialog shows exactly what is deployed, so that the deployed node's own credentials may be used for it. */
-function isDeployed(RED: NodeAPI, dialog: Dialog): boolean {
-  if (typeof dialog.id !== "string" || !RED.nodes.getNode(dialog.id)) return false;
-  let saved: Record<string, unknown> | undefined;
-  RED.nodes.eachNode((node) => { if (node.id === dialog.id) saved = node as unknown as Record<string, unknown>; });
-  if (!saved) return false;
-  const credentials = (RED.nodes.getCredentials(dialog.id) ?? {}) as AccountCredentials;
-  const same = (a: unknown, b: unknown): boolean => String(a ?? "") === String(b ?? "");
-  return SETTINGS.every((name) => same(dialog[name], saved![name])) && same(dialog.key, credentials.key)
-    && (dialog.secret === UNCHANGED ? Boolean(credentials.secret) : same(dialog.secret, credentials.secret));
-}

@@ -5,15 +5,11 @@ import { openKafka } from "../../lib/kafka/client";
 import type { KafkaClient } from "../../lib/kafka/types";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode } from "../shared/define";
+import { type Dialog, isDeployed, UNCHANGED, variableIn } from "../shared/dialog";
 import { SharedBroker, withBroker, type BrokerNode } from "./brokers";
 
 /** What core's tls-config node offers. */
 interface TlsNode extends Node { valid?: boolean; addTLSOptions?(options: Record<string, unknown>): Record<string, unknown> }
-/** The dialog's values, or the saved ones. */
-type Dialog = BrokerSettings & BrokerCredentials & { readonly id?: unknown; readonly tls?: unknown };
-
-/** What the editor shows in place of a password that is saved. */
-const UNCHANGED = "__PWRD__";
 const SETTINGS = ["brokers", "clientId", "tls", "saslMechanism", "oauthTokenEndpoint", "oauthScope"] as const;
 
 export = (RED: NodeAPI): void => {
@@ -34,12 +30,12 @@ export = (RED: NodeAPI): void => {
   adminEndpoint(RED, "post", "kafka-broker/test", "kafka-broker.write", async ({ body }) => {
     const dialog = body as Dialog;
     try {
-      if (isDeployed(RED, dialog)) return await withBroker(RED, dialog.id, connection);
+      if (isDeployed(RED, dialog, SETTINGS, ["username", "password"])) return await withBroker(RED, dialog["id"], connection);
       const later = variableIn(dialog);
       if (later !== undefined) return { ok: true, message: `${later} is filled in at the deploy; test again then.` };
       // What is saved goes only to the addresses for which it was saved: a changed address must not be sent a password by somebody who does not know it.
-      if (dialog.password === UNCHANGED) throw new TicklakeError("CONFIG_INVALID", "These settings differ from the deployed ones, and the saved password is not sent to other addresses. Deploy first, or enter it again.");
-      const client = openKafka(kafkaOptions(dialog, dialog, tlsOptions(RED, dialog.tls), NO_ENVIRONMENT));
+      if (dialog["password"] === UNCHANGED) throw new TicklakeError("CONFIG_INVALID", "These settings differ from the deployed ones, and the saved password is not sent to other addresses. Deploy first, or enter it again.");
+      const client = openKafka(kafkaOptions(dialog, dialog, tlsOptions(RED, dialog["tls"]), NO_ENVIRONMENT));
       try { return await connection(client); } finally { await client.close(); }
     } catch (caught) {
       return { ok: false, message: asTicklakeError(caught).message };
@@ -74,25 +70,4 @@ function tlsOptions(RED: NodeAPI, id: unknown): Record<string, unknown> | undefi
   if (!node?.addTLSOptions) throw new TicklakeError("CONFIG_INVALID", "The TLS configuration of this broker is missing or not deployed. Open the broker and choose one, then deploy.");
   if (node.valid === false) throw new TicklakeError("CONFIG_INVALID", "The TLS configuration of this broker cannot be used: a certificate or key is missing or unreadable. Open it and correct it.");
   return node.addTLSOptions({});
-}
-
-/** Whether a dialog shows exactly what is deployed, so that the deployed node's own credentials may be used for it. */
-function isDeployed(RED: NodeAPI, dialog: Dialog): boolean {
-  if (typeof dialog.id !== "string" || !RED.nodes.getNode(dialog.id)) return false;
-  let saved: Record<string, unknown> | undefined;
-  RED.nodes.eachNode((node) => { if (node.id === dialog.id) saved = node as unknown as Record<string, unknown>; });
-  if (!saved) return false;
-  const credentials = (RED.nodes.getCredentials(dialog.id) ?? {}) as BrokerCredentials;
-  const same = (a: unknown, b: unknown): boolean => String(a ?? "") === String(b ?? "");
-  return SETTINGS.every((name) => same(dialog[name] === "_ADD_" ? "" : dialog[name], saved![name]))
-    && same(dialog.username, credentials.username)
-    && (dialog.password === UNCHANGED ? Boolean(credentials.password) : same(dialog.password, credentials.password));
-}
-
-function variableIn(dialog: Dialog): string | undefined {
-  for (const value of Object.values(dialog)) {
-    const variable = typeof value === "string" ? /\$\{[^}]+\}/.exec(value)?.[0] : undefined;
-    if (variable !== undefined) return variable;
-  }
-  return undefined;
 }
