@@ -209,7 +209,7 @@ export class AlpacaSource {
       ...(session.retryInMs === undefined ? {} : { retryInMs: session.retryInMs }),
       subscriptions: session.force,
       tradesPerSecond: this.rate.at(this.deps.clock.now(), this.received), received: this.received, sent: trades.sent, delivered: trades.deliveredCount,
-      buffered: trades.buffered + collector.collected, dropped: trades.droppedCount, duplicates: collector.duplicates, malformed: collector.malformed, unknown: collector.unknown,
+      buffered: trades.buffered + collector.collected, unsent: trades.unsent + collector.collected, dropped: trades.droppedCount, duplicates: collector.duplicates, malformed: collector.malformed, unknown: collector.unknown,
       otherSent: messages.sent, otherDropped: messages.droppedCount, gaps: this.gaps.count, backfilled: this.backfilled, backfills: this.backfill.pending, backfillProgress: this.backfill.progress,
       failedDeliveries: trades.failures + messages.failures, backingOff: trades.backingOff || messages.backingOff, stopped: trades.stopped || messages.stopped,
     };

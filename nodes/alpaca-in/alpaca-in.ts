@@ -5,7 +5,9 @@ import { parseControl } from "../../lib/alpaca/control";
 import type { Timings } from "../../lib/alpaca/session";
 import { openWebSocket } from "../../lib/alpaca/socket";
 import { AlpacaSource, type Batch, type CarriedOver } from "../../lib/alpaca/source";
+import { figuresOf, notReadyOf } from "../../lib/alpaca/status";
 import type { AlpacaClock } from "../../lib/alpaca/types";
+import { readingOf } from "../../lib/delivery/panel";
 import { FailurePolicy } from "../../lib/delivery/policy";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { setLazyPayload, type LazyPayload } from "../../lib/trades/lazy";
@@ -14,6 +16,7 @@ import { accountOf } from "../alpaca-account/accounts";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource, type Outgoing } from "../shared/delivery";
 import { nodeLabel } from "../shared/node-label";
+import { observe } from "../shared/observe";
 import { typedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
 
@@ -106,6 +109,7 @@ export = (RED: NodeAPI): void => {
       if (heldUpBy !== undefined && kind === "ok") status.warn(short(`held up by ${heldUpBy}: ${text}`));
       else status[kind](short(text));
     }
+    observe(node, { read: () => ({ ...readingOf(ledger.stats()), ...figuresOf(source.statistics()) }), notReady: () => notReadyOf(source.statistics()) });
     const ticker = setInterval(show, 1000);
     ticker.unref();
     show();

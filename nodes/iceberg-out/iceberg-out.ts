@@ -17,6 +17,7 @@ import { defineNode } from "../shared/define";
 import { openSink, withToken, type NodeSink } from "../shared/delivery";
 import { completeWatch } from "../shared/complete-watch";
 import { useEncoder } from "../shared/encoder";
+import { observe } from "../shared/observe";
 import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
 import { SinkStatus } from "./sink-status";
@@ -49,6 +50,8 @@ export = (RED: NodeAPI): void => {
     const encoder = useEncoder();
     const status = new SinkStatus(new StatusLine(node));
     const targets = new Map<string, Target>();
+    const counted = { recordsIn: 0, recordsOut: 0, rejected: 0, duplicates: 0 };
+    const figures = observe(node, { read: () => ({ ...counted, inFlight: waitingRows() }), notReady: () => status.notReady(waitingRows()) });
     /** Sinks whose tables are open, the one used longest ago first. */
     const awake = new Set<TableSink>();
     // Known as a sink from the start, before the first message says which tables there are.
@@ -84,6 +87,9 @@ export = (RED: NodeAPI): void => {
       return known;
     }
 
+    /** Of all tables; asked only when somebody looks. */
+    function waitingRows(): number { return [...targets.values()].reduce((sum, { sink }) => sum + sink.waiting, 0); }
+
     /** Lets go of tables that have been idle longest when too many are open. */
     function rouse(sink: TableSink): void {
       awake.delete(sink);
@@ -101,6 +107,9 @@ export = (RED: NodeAPI): void => {
           for (const { name, type, from } of result.columns ?? []) node.log(from ? `${table}: column ${name} is ${type} now, it was ${from}` : `${table}: new column ${name} (${type})`);
           status.committed(table, result, waiting());
           meter.add(result);
+          counted.recordsOut += result.rows;
+          counted.duplicates += result.duplicates;
+          figures?.batch(result.rows, result.ms, Date.now());
           targets.get(table)?.care.committed(result.files);
           sendResults(node, result, parts.map((part) => contexts.get(part)));
         },
@@ -110,6 +119,7 @@ export = (RED: NodeAPI): void => {
         },
         rejected(row, reason, part) {
           status.rejected();
+          counted.rejected++;
           if (!rejectsWired && !warned) {
             warned = true;
             node.warn(`${reason}. Rejected rows are lost while output 2 is not wired.`);
@@ -140,6 +150,7 @@ export = (RED: NodeAPI): void => {
       if (part.state !== "held") return;
       contexts.set(part, { msg: withoutPayload(msg), send });
       rouse(sink);
+      counted.recordsIn += rows.length;
       sink.add(rows, part);
       // Node-RED holds the message until it is done. Its rows are columns by now, and a source would send them again: let go of them, unless
       // somebody wants to see them (measured at 100,000 trades/s: half the memory, a fifth of the pauses).

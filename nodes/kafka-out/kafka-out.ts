@@ -9,6 +9,7 @@ import { adminEndpoint } from "../shared/admin";
 import { completeWatch } from "../shared/complete-watch";
 import { defineNode } from "../shared/define";
 import { openSink } from "../shared/delivery";
+import { observe } from "../shared/observe";
 import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { OutStatus } from "./out-status";
 
@@ -30,6 +31,7 @@ export = (RED: NodeAPI): void => {
     const watched = completeWatch(RED, node);
     const status = new OutStatus(node, () => sink);
     let loopTold = false;
+    const figures = observe(node, { read: () => ({ recordsIn: sink.received, recordsOut: sink.written, inFlight: sink.waiting }), notReady: () => status.notReady });
 
     const ledger = openSink(RED, node, {
       settled: () => { sink.settled(); },
@@ -40,6 +42,7 @@ export = (RED: NodeAPI): void => {
       client: broker.use(), options, ledger: ledger.handle, name: node.name || `kafka-out ${node.id}`,
       events: {
         acked(result, part) {
+          figures?.batch(result.count, result.ms, Date.now());
           status.acked();
           answer(part, result.topic, result);
         },

@@ -1,12 +1,14 @@
 import type { NodeAPI, NodeMessage } from "node-red";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { parseGeneratorConfig } from "../../lib/trades/generator-config";
+import { readingOf } from "../../lib/delivery/panel";
 import { FailurePolicy } from "../../lib/delivery/policy";
 import { GeneratorRun } from "../../lib/trades/generator-run";
 import type { Position, RunClock } from "../../lib/trades/generator-contract";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
 import { nodeLabel } from "../shared/node-label";
+import { observe } from "../shared/observe";
 import { StatusLine } from "../shared/status";
 
 const clock: RunClock = {
@@ -56,6 +58,8 @@ export = (RED: NodeAPI): void => {
         show();
       },
     });
+
+    observe(node, { read: () => readingOf(source.stats()), notReady: () => (run.state === "stopped" ? run.describe().text : undefined) });
 
     function show(): void {
       const { kind, text } = run.describe();
