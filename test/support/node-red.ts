@@ -133,7 +133,7 @@ export async function startNodeRed(options: NodeRedOptions): Promise<RunningNode
   const count = (line: RegExp): number => text.match(line)?.length ?? 0;
   const STARTED = /Started (flows|modified nodes|modified flows)/g;
 
-  await until("flows to start", () => (options.until ? text.includes(options.until) : count(STARTED) > 0));
+  await until("flows to start", () => (options.until ? text.includes(options.until) : count(STARTED) > 0), 90_000);
   return {
     url, userDir, pid: child.pid!, events, until,
     logs: () => text,
