@@ -15,6 +15,7 @@ import { parseSymbols } from "../../lib/units";
 import { accountOf } from "../alpaca-account/accounts";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource, type Outgoing } from "../shared/delivery";
+import { beforeEnd, closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
 import { observe } from "../shared/observe";
 import { typedProperty } from "../shared/properties";
@@ -80,6 +81,7 @@ export = (RED: NodeAPI): void => {
       port: {
         sending: () => ledger.sending,
         hasRoom: () => ledger.hasRoom(),
+        press: () => ledger.press(),
         send: (spec, batch) => ledger.send(spec, messageOf(batch)),
       },
       policy: new FailurePolicy(options),
@@ -114,16 +116,24 @@ export = (RED: NodeAPI): void => {
     ticker.unref();
     show();
 
+    // A feed cannot be read again: before the process ends, what it has brought is delivered.
+    const stays = beforeEnd(async (aborted) => {
+      await source.drain(aborted);
+      const left = source.statistics().buffered;
+      node.log(left === 0 ? "Unsubscribed; everything that came is delivered." : `Unsubscribed; ${left} trades could not be delivered in time.`);
+    });
+
     node.on("input", (msg, _send, done) => {
       control(msg).then(() => { show(); done(); }, (error: unknown) => done(asTicklakeError(error)));
     });
 
     node.on("close", (removed: boolean, done: () => void) => {
       clearInterval(ticker);
+      stays();
       shared.users.delete(node.id);
       void source.disconnect()
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
-        .then(() => ledger.drain(DRAIN_MS))
+        .then(() => ledger.drain(closeBudget(DRAIN_MS)))
         .finally(() => {
           ledger.close();
           handOver(node, source.finish(), removed);

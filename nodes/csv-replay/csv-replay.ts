@@ -14,6 +14,7 @@ import { controlWord, Replayer } from "../../lib/trades/replayer";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
 import { observe } from "../shared/observe";
 import { isPerMessage, typedProperty } from "../shared/properties";
@@ -153,7 +154,7 @@ export = (RED: NodeAPI): void => {
     node.on("close", (done: () => void) => {
       clearInterval(ticker);
       replayer.close();
-      void source.drain(DRAIN_MS).finally(() => {
+      void source.drain(closeBudget(DRAIN_MS)).finally(() => {
         source.close();
         status.end();
         done();

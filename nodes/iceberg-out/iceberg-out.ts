@@ -15,6 +15,7 @@ import { catalogOf } from "../iceberg-catalog/catalogs";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode } from "../shared/define";
 import { openSink, withToken, type NodeSink } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { completeWatch } from "../shared/complete-watch";
 import { useEncoder } from "../shared/encoder";
 import { observe } from "../shared/observe";
@@ -178,7 +179,7 @@ export = (RED: NodeAPI): void => {
     });
 
     node.on("close", (done: () => void) => {
-      void Promise.all([...targets.values()].flatMap(({ sink, care }) => [care.close(), sink.close(CLOSE_MS)]))
+      void Promise.all([...targets.values()].flatMap(({ sink, care }) => [care.close(), sink.close(closeBudget(CLOSE_MS))]))
         .then(() => encoder.release())
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
         .then(() => { self.close(); status.end(); done(); });

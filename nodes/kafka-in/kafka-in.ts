@@ -10,6 +10,7 @@ import { adminEndpoint } from "../shared/admin";
 import { readingOf } from "../../lib/delivery/panel";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
 import { observe } from "../shared/observe";
 import { StatusLine } from "../shared/status";
@@ -101,7 +102,7 @@ export = (RED: NodeAPI): void => {
 
     node.on("close", (done: () => void) => {
       clearInterval(ticker);
-      void kafka.close(CLOSE_MS)
+      void kafka.close(closeBudget(CLOSE_MS))
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
         .then(() => { ledger.close(); return broker.release(); })
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))

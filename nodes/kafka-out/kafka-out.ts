@@ -9,6 +9,7 @@ import { adminEndpoint } from "../shared/admin";
 import { completeWatch } from "../shared/complete-watch";
 import { defineNode } from "../shared/define";
 import { openSink } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { observe } from "../shared/observe";
 import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { OutStatus } from "./out-status";
@@ -95,7 +96,7 @@ export = (RED: NodeAPI): void => {
     });
 
     node.on("close", (done: () => void) => {
-      void sink.close(CLOSE_MS)
+      void sink.close(closeBudget(CLOSE_MS))
         .then(() => broker.release())
         .catch((error: unknown) => { node.warn(`Closing: ${asTicklakeError(error).message}`); })
         .then(() => { ledger.close(); status.end(); done(); });

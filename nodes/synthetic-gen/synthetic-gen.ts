@@ -7,6 +7,7 @@ import { GeneratorRun } from "../../lib/trades/generator-run";
 import type { Position, RunClock } from "../../lib/trades/generator-contract";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
 import { observe } from "../shared/observe";
 import { StatusLine } from "../shared/status";
@@ -82,7 +83,7 @@ export = (RED: NodeAPI): void => {
     node.on("close", (done: () => void) => {
       clearInterval(ticker);
       run.end();
-      void source.drain(DRAIN_MS).finally(() => {
+      void source.drain(closeBudget(DRAIN_MS)).finally(() => {
         source.close();
         status.end();
         done();
