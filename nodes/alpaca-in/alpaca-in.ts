@@ -12,7 +12,7 @@ import { FailurePolicy } from "../../lib/delivery/policy";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { setLazyPayload, type LazyPayload } from "../../lib/trades/lazy";
 import { parseSymbols } from "../../lib/units";
-import { accountOf } from "../alpaca-account/accounts";
+import { accountUnlessResting } from "../alpaca-account/accounts";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource, type Outgoing } from "../shared/delivery";
 import { beforeEnd, closeBudget } from "../shared/delivery/last-call";
@@ -51,7 +51,8 @@ export = (RED: NodeAPI): void => {
     if (given.onFailure === "dead-letter") throw new TicklakeError("CONFIG_INVALID", "onFailure: choose retry or stop; dead-letter is for kafka-in.");
     // Half of the buffer may be under way: sinks are pressed to write before anything has to be dropped.
     const options = { ...given, maxInFlight: Math.max(1, Math.ceil(config.maxBuffered / 2)) };
-    const shared = accountOf(RED, raw["account"]);
+    const shared = accountUnlessResting(RED, node, raw["account"], config.autoStart);
+    if (!shared) return;
     const others = [...shared.users].filter((id) => id !== node.id && RED.nodes.getNode(id));
     if (others.length > 0) node.warn(`${nodeLabel(RED, others[0]!)} streams from the same account. Alpaca's plans allow one connection per feed: use one alpaca-in for all symbols, unless yours allows more.`);
     shared.users.add(node.id);
