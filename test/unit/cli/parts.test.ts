@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { distance, nearest } from "../../../lib/cli/nearest";
-import { parseFlow, prepareFlow } from "../../../lib/cli/prepare-flow";
+import { parseFlow, prepareFlow, type FlowNode } from "../../../lib/cli/prepare-flow";
 import { rowsAsCsv, rowsAsJson, rowsAsTable } from "../../../lib/cli/rows";
 import { Statistics } from "../../../lib/cli/statistics";
 
@@ -13,8 +13,8 @@ describe("the nearest word", () => {
 });
 
 describe("a flow that is made ready", () => {
-  const node = (id: string, type: string, more = {}): { id: string; type: string } => ({ id, type, x: 1, y: 1, ...more });
-  const flow = [
+  const node = (id: string, type: string, more = {}): FlowNode => ({ id, type, x: 1, y: 1, ...more });
+  const flow: FlowNode[] = [
     { id: "t", type: "tab" }, node("g1", "group", { name: "1  Producer", nodes: ["a", "g2"] }), node("g2", "group", { name: "inner", nodes: ["b"] }), node("g3", "group", { name: "2  Rest", nodes: ["c"] }),
     node("a", "inject"), node("b", "kafka-out"), node("c", "kafka-in"), node("d", "ui-chart"), { id: "k", type: "kafka-broker" }, { id: "p", type: "ui-page" },
   ];
