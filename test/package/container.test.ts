@@ -62,7 +62,7 @@ describe("the container image", () => {
 
   it("is built from everything that the package and its build need, and from no secret or leftover", () => {
     const ignored = text(".dockerignore").split("\n").filter((line) => line !== "" && !line.startsWith("#")).map((line) => line.replace(/^\*\*\//, ""));
-    for (const needed of ["package.json", "package-lock.json", ".npmrc", "lib", "nodes", "flows", "icons", "resources", "runtime", "scripts", "tsconfig.json", "tsconfig.build.json", "LICENSE", "README.md"]) assert.ok(!ignored.includes(needed), needed);
+    for (const needed of ["package.json", "package-lock.json", ".npmrc", "bin", "lib", "nodes", "flows", "icons", "resources", "runtime", "scripts", "tsconfig.json", "tsconfig.build.json", "LICENSE", "README.md"]) assert.ok(!ignored.includes(needed), needed);
     for (const unwanted of ["node_modules", ".git", ".env", ".stack", ".ticklake", "*_cred.json", "dist"]) assert.ok(ignored.includes(unwanted), unwanted);
   });
 });
