@@ -67,7 +67,7 @@ const KINDS = {
   PINOT_DENIED: "configuration",
   PINOT_REFUSED: "configuration",
   PINOT_CASE_FOLDED: "configuration",
-  PINOT_QUERY: "configuration",
+  PINOT_TIMEOUT: "retry",
   PINOT_FAILED: "retry",
   RECORD_INVALID: "bad-record",
   DELIVERY_FAILED: "retry",

@@ -125,6 +125,98 @@
     deliverySection: function (type) {
       $("#node-input-onFailure").on("change", function () { $("#node-" + type + "-attempts").toggle($(this).val() !== "retry"); }).trigger("change");
     },
+    /**
+     * The SQL of a dialog with nodes/shared/sql-section.html: written in an editor, or a property that holds it. `templates` are pairs of a key and SQL, or
+     * a function that gives it; {table} in it becomes `table()`. The node keeps the editor as `sqlEditor`; end it with sqlSave or sqlCancel.
+     */
+    sqlSection: function (node, type, o) {
+      var from = node.sqlType || "str";
+      $("#node-input-sqlSource").val(from);
+      node.sqlEditor = RED.editor.createEditor({ id: "node-input-sql-editor", mode: "ace/mode/sql", value: from === "str" ? (node.sql || "") : "" });
+      if (from !== "str") $("#" + type + "-path").val(node.sql);
+      $("#node-input-sqlSource").on("change", function () {
+        var here = $(this).val() === "str";
+        $("#" + type + "-editor-rows, #" + type + "-template-row").toggle(here);
+        $("#" + type + "-path-row").toggle(!here);
+        if (!here && !$("#" + type + "-path").val()) $("#" + type + "-path").val("sql");
+      }).trigger("change");
+      var select = $("#" + type + "-template").empty().append($("<option>").val("").text(node._(type + ".template.choose")));
+      o.templates.forEach(function (t, i) { select.append($("<option>").val(i).text(node._(type + ".template." + t[0]))); });
+      select.on("change", function () {
+        var t = o.templates[this.value];
+        if (t) node.sqlEditor.setValue((typeof t[1] === "function" ? t[1]() : t[1]).replace("{table}", o.table()), -1);
+        this.value = "";
+      });
+    },
+    sqlSave: function (node, type) {
+      var from = $("#node-input-sqlSource").val();
+      $("#node-input-sqlType").val(from);
+      $("#node-input-sql").val(from === "str" ? node.sqlEditor.getValue() : $("#" + type + "-path").val());
+      ticklake.sqlCancel(node);
+    },
+    sqlCancel: function (node) {
+      node.sqlEditor.destroy();
+      delete node.sqlEditor;
+    },
+    /**
+     * Names the tables below the editor of sqlSection; a click shows the columns. `path` leads to /tables and /columns?table= of an admin endpoint; `prefix`
+     * stands before the names. `done` gets all names. Whoever looks up again ends what is under way.
+     */
+    sqlTables: function (node, type, o) {
+      var box = $("#" + type + "-columns").hide().empty();
+      var mine = box.data("asked", (box.data("asked") || 0) + 1).data("asked");
+      if (!o) return;
+      $.getJSON("ticklake/" + o.path + "/tables").done(function (r) {
+        // Another was chosen meanwhile.
+        if (box.data("asked") !== mine) return;
+        var tables = r.tables || [];
+        o.done(tables);
+        if (!tables.length) return;
+        box.show().append($("<span>").text(node._(type + ".hint.tables") + " "));
+        tables.slice(0, 12).forEach(function (name) {
+          $("<a>", { href: "#", style: "margin-right:10px; white-space:nowrap" }).text(name).appendTo(box).on("click", function (ev) {
+            ev.preventDefault();
+            $.getJSON("ticklake/" + o.path + "/columns", { table: name }).done(function (c) {
+              $("#" + type + "-columns-of").remove();
+              $("<div>", { id: type + "-columns-of" }).appendTo(box).text(o.prefix + name + " (" + c.columns.map(function (f) { return f.name + " " + f.type; }).join(", ") + ")");
+            });
+          });
+        });
+      });
+    },
+    /** The "run" button of sqlSection: posts `body()`, says `done(answer)` and shows its rows. `lacks()` says what is missing, if anything. */
+    sqlRun: function (type, o) {
+      $("#" + type + "-run").on("click", function () {
+        var status = $("#" + type + "-run-status");
+        var box = $("#" + type + "-result").hide().empty();
+        var lacks = o.lacks();
+        if (lacks) { status.text("✘ " + lacks); return; }
+        status.text("…");
+        $.ajax({ url: ticklake.admin(type + "/run"), method: "POST", contentType: "application/json", data: JSON.stringify(o.body()) }).done(function (r) {
+          status.text("✔ " + o.done(r));
+          ticklake.rowsTable(r.columns, r.rows, o.isNumber).appendTo(box);
+          box.show();
+        }).fail(function (x) {
+          status.text("✘ " + (x.responseJSON && x.responseJSON.message || x.status + " " + x.statusText));
+        });
+      });
+    },
+    /** Rows as a table: `columns` are {name, type}, `isNumber` tells the types whose values, also as text, stand at the right. */
+    rowsTable: function (columns, rows, isNumber) {
+      var head = $("<tr>");
+      columns.forEach(function (c) { $("<th>", { scope: "col", title: c.type, style: "position:sticky; top:0; background:var(--red-ui-secondary-background, #eee); padding:3px 8px; text-align:left; white-space:nowrap" }).text(c.name).appendTo(head); });
+      var body = $("<tbody>");
+      rows.forEach(function (row) {
+        var tr = $("<tr>").appendTo(body);
+        columns.forEach(function (c) {
+          var v = row[c.name];
+          var right = typeof v === "number" || (typeof v === "string" && isNumber.test(c.type));
+          $("<td>", { style: "padding:2px 8px; white-space:nowrap; border-top:1px solid var(--red-ui-form-input-border-color, #ddd);" + (right ? "text-align:right" : "") + (v === null ? ";opacity:.5" : "") })
+            .text(v === null ? "null" : typeof v === "object" ? JSON.stringify(v) : String(v)).appendTo(tr);
+        });
+      });
+      return $("<table>", { style: "border-collapse:collapse; font-family:monospace; font-size:12px; min-width:100%" }).append($("<thead>").append(head), body);
+    },
     /** Relative address of one of our admin endpoints. */
     admin: function (path) { return "ticklake/" + path; },
     /** Wires a "test connection" button: posts the dialog's values, shows the answer beside it in words and with an icon. */

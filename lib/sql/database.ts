@@ -5,7 +5,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
-import { TicklakeError } from "../errors";
+import { Turns } from "../turns";
 import { makeWorkspace, removeWorkspace } from "./copies/workspace";
 import { stopped } from "./errors";
 import { literal } from "./names";
@@ -29,12 +29,13 @@ export class Database {
   private opened: Promise<Opened> | undefined;
   private temporary: Promise<string> | undefined;
   private closed = false;
-  private running = 0;
-  private readonly waiting: (() => void)[] = [];
+  private readonly turns: Turns;
   /** Functions that give another value at each call: no constants. */
   private volatile: ReadonlySet<string> | undefined;
 
-  constructor(private readonly options: DatabaseOptions = {}) {}
+  constructor(private readonly options: DatabaseOptions = {}) {
+    this.turns = new Turns(options.concurrency ?? 2, MAX_WAITING);
+  }
 
   /** Waits for its turn, then runs `work` with a connection of its own that is closed afterwards. */
   async use<T>(folders: readonly string[], signal: AbortSignal | undefined, work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
@@ -62,8 +63,7 @@ export class Database {
         retire(opened);
       }
     } finally {
-      this.running--;
-      this.waiting.shift()?.();
+      this.turns.end();
     }
   }
 
@@ -85,7 +85,7 @@ export class Database {
   /** Closes the engine; queries under way end by their own signal. */
   async close(): Promise<void> {
     this.closed = true;
-    for (const next of this.waiting.splice(0)) next();
+    this.turns.wake();
     const opened = await this.opened?.catch(() => undefined);
     this.opened = undefined;
     if (opened) {
@@ -109,14 +109,9 @@ export class Database {
   }
 
   private async turn(signal: AbortSignal | undefined): Promise<void> {
-    if (this.waiting.length >= MAX_WAITING) {
-      throw new TicklakeError("SQL_BUSY", `${MAX_WAITING} queries wait for their turn already. Send queries less often, or make them cheaper: fewer columns, a filter by time.`);
-    }
-    if (this.running >= (this.options.concurrency ?? 2)) await new Promise<void>((next) => this.waiting.push(next));
-    this.running++;
+    await this.turns.begin();
     if (!this.closed && !signal?.aborted) return;
-    this.running--;
-    this.waiting.shift()?.();
+    this.turns.end();
     throw stopped();
   }
 

@@ -1,13 +1,13 @@
 import type { Node, NodeAPI, NodeMessage } from "node-red";
-import { asTicklakeError, TicklakeError } from "../../lib/errors";
+import { TicklakeError } from "../../lib/errors";
 import { parseQuery, type QueryInput } from "../../lib/sql/options";
 import { snapshotChoices } from "../../lib/sql/snapshots";
 import { catalogOf, deployedCatalogs } from "../iceberg-catalog/catalogs";
 import { adminEndpoint } from "../shared/admin";
-import { defineNode, short } from "../shared/define";
+import { answerMessages } from "../shared/answers";
+import { defineNode } from "../shared/define";
 import { typedProperty } from "../shared/properties";
-import { StatusLine } from "../shared/status";
-import { type Answer, runSql } from "./run-sql";
+import { runSql } from "./run-sql";
 import { useEngine } from "./shared-engine";
 
 /** Rows that the dialog shows at the most. */
@@ -18,32 +18,12 @@ export = (RED: NodeAPI): void => {
     const catalog = catalogOf(RED, config["catalog"]);
     const allowCalls = config["allowCalls"] === true;
     const { release, ...shared } = useEngine();
-    const status = new StatusLine(node);
-    const closing = new AbortController();
-    const running = new Set<Promise<unknown>>();
 
-    async function run(msg: NodeMessage): Promise<Answer> {
+    answerMessages(node, async (msg, context) => {
       const query = parseQuery(await readInput(RED, node, config, msg));
-      return runSql({ ...shared, query, allowCalls, catalog }, { signal: closing.signal, progress: (text) => { status.idle(short(text)); } });
-    }
-
-    node.on("input", (msg, send, done) => {
-      const work = run(msg).then(({ rows, columns, facts, summary }) => {
-        status.ok(short(`${summary}, ${facts.ms} ms`));
-        send({ ...msg, payload: rows, columns, iceberg: facts } as NodeMessage);
-        done();
-      }).catch((caught: unknown) => {
-        const error = asTicklakeError(caught, "SQL_INVALID");
-        if (!closing.signal.aborted) status.fail(short(error.message));
-        done(error);
-      }).finally(() => running.delete(work));
-      running.add(work);
-    });
-
-    node.on("close", (done: () => void) => {
-      closing.abort();
-      void Promise.allSettled([...running]).then(release).then(() => { status.end(); done(); }, done);
-    });
+      const { rows, columns, facts, summary } = await runSql({ ...shared, query, allowCalls, catalog }, context);
+      return { msg: { payload: rows, columns, iceberg: facts }, status: `${summary}, ${facts.ms} ms` };
+    }, release);
   });
 
   // The "run" button of the dialog. For those who may edit flows: they could deploy the query as well.
