@@ -14,7 +14,7 @@ import { parsePartitionBy } from "../lib/iceberg/transforms";
 import { startRest } from "../test/support/rest";
 import { startS3 } from "../test/support/s3";
 import { maintained } from "./lib/maintained";
-import { type BenchTrade, benchTrades, median, table as markdown } from "./lib/support";
+import { type BenchTrade, benchTrades, median, quantile, table as markdown } from "./lib/support";
 
 const option = (name: string, fallback: string): string => {
   const at = process.argv.indexOf(`--${name}`);
@@ -41,8 +41,6 @@ async function place(name: string, folder: string): Promise<Place> {
   }
   throw new Error(`--on takes local, s3 and rest, not ${name}`);
 }
-
-const quantile = (values: readonly number[], q: number): number => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? NaN;
 
 /** A commit as a sink makes it: encoded already, then data files, manifest, list, metadata, with three watermarks. */
 async function commitRows(table: Table, rows: readonly BenchTrade[], n: number): Promise<{ ms: number; cpuMs: number; allMs: number }> {

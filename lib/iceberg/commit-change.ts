@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { asTicklakeError, TicklakeError } from "../errors";
 import { growingBound } from "../retry";
 import type { CommitProbe, Table, TableState } from "./catalog/types";
+import { inTurn } from "./commit-turn";
 import { hasFilesOf } from "./manifests";
 import { snapshotById } from "./metadata";
 import type { Snapshot, TableMetadata } from "./types";
@@ -134,21 +135,25 @@ export class PendingChange<T> {
     const deadline = limits.maxWaitMs === undefined ? Infinity : this.#tools.now() + limits.maxWaitMs;
     for (let failures = 0; ; failures++) {
       try {
-        if (!this.unknown) this.#checkStopped(limits.signal);
-        const base = await this.#table.refresh();
-        const landed = await this.#findLanded(base);
-        if (landed) return landed;
-        const expired = await this.#findExpired(base);
-        if (expired) return expired;
-        this.#forgetSettled(base);
-        this.#checkStopped(limits.signal);
-        return await this.#attempt(base, limits.at);
+        return await inTurn(this.#uuid, this.#conflicts, limits.signal, () => this.#once(limits));
       } catch (caught) {
         const error = asTicklakeError(caught, "STORAGE_FAILED");
         if (!this.#goesOn(error, deadline, limits.signal)) throw await this.#ended(error);
       }
       await this.#tools.sleep(this.#backOff(failures), limits.signal);
     }
+  }
+
+  async #once({ signal, at }: CommitLimits): Promise<CommittedChange<T> | undefined> {
+    if (!this.unknown) this.#checkStopped(signal);
+    const base = await this.#table.refresh();
+    const landed = await this.#findLanded(base);
+    if (landed) return landed;
+    const expired = await this.#findExpired(base);
+    if (expired) return expired;
+    this.#forgetSettled(base);
+    this.#checkStopped(signal);
+    return this.#attempt(base, at);
   }
 
   /** Conflicts and unknown outcomes are gone after; while one is unknown, so is storage that fails. */

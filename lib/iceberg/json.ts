@@ -186,11 +186,9 @@ class Parser {
  * JSON text of a value made of plain objects, arrays, strings, numbers, booleans, null and bigints (as bare digits).
  * `undefined` members are left out, as JSON.stringify does.
  *
- * @param known text of objects that were written before and never change (a table's snapshots): looked up before an
- *   object is written, filled by the caller
  * @throws TypeError for numbers that JSON cannot hold (NaN, infinities)
  */
-export function stringifyJson(value: unknown, known?: WeakMap<object, string>): string {
+export function stringifyJson(value: unknown): string {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -201,17 +199,17 @@ export function stringifyJson(value: unknown, known?: WeakMap<object, string>): 
       if (!Number.isFinite(value)) throw new TypeError(`JSON cannot hold ${value}`);
       return JSON.stringify(value);
     case "object":
-      return value === null ? "null" : (known?.get(value) ?? stringifyObject(value, known));
+      return value === null ? "null" : stringifyObject(value);
     default:
       return "null";
   }
 }
 
-function stringifyObject(value: object, known: WeakMap<object, string> | undefined): string {
-  if (Array.isArray(value)) return `[${value.map((item) => stringifyJson(item, known)).join(",")}]`;
+function stringifyObject(value: object): string {
+  if (Array.isArray(value)) return `[${value.map(stringifyJson).join(",")}]`;
   const members: string[] = [];
   for (const [key, member] of Object.entries(value)) {
-    if (member !== undefined) members.push(`${JSON.stringify(key)}:${stringifyJson(member, known)}`);
+    if (member !== undefined) members.push(`${JSON.stringify(key)}:${stringifyJson(member)}`);
   }
   return `{${members.join(",")}}`;
 }

@@ -113,13 +113,35 @@ function corrupt(name: string, reason: string, cause?: unknown): TicklakeError {
   return new TicklakeError("TABLE_CORRUPT", `${name} is no readable table metadata: ${reason}. Restore the file, or go back to an older version of the table.`, { cause });
 }
 
-/** Snapshots never change, and a table has thousands: their text is kept from commit to commit. */
-const snapshotText = new WeakMap<object, string>();
+/** Snapshots never change, and a table has thousands: their bytes are kept from commit to commit. */
+const knownBytes = new WeakMap<object, Uint8Array>();
+const COMMA = Buffer.from(",");
 
 /** Metadata as a JSON file. */
 export function encodeMetadata(metadata: TableMetadata): Uint8Array {
-  for (const list of [metadata.snapshots, metadata["snapshot-log"]]) {
-    for (const item of list) if (!snapshotText.has(item)) snapshotText.set(item, stringifyJson(item));
+  const parts: Uint8Array[] = [];
+  for (const [key, value] of Object.entries(metadata)) {
+    if (value === undefined) continue;
+    const name = `${parts.length === 0 ? "{" : ","}${JSON.stringify(key)}:`;
+    if (key !== "snapshots" && key !== "snapshot-log") {
+      parts.push(Buffer.from(name + stringifyJson(value)));
+      continue;
+    }
+    parts.push(Buffer.from(`${name}[`));
+    (value as object[]).forEach((item, i) => {
+      if (i > 0) parts.push(COMMA);
+      parts.push(bytesOf(item));
+    });
+    parts.push(Buffer.from("]"));
   }
-  return Buffer.from(stringifyJson(metadata, snapshotText));
+  parts.push(Buffer.from("}"));
+  return Buffer.concat(parts);
+}
+
+function bytesOf(item: object): Uint8Array {
+  const known = knownBytes.get(item);
+  if (known) return known;
+  const bytes = Buffer.from(stringifyJson(item));
+  knownBytes.set(item, bytes);
+  return bytes;
 }

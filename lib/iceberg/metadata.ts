@@ -1,6 +1,7 @@
 /**
  * Table metadata as values: a new table, and what a commit changes. Pure; no I/O.
  */
+import { isDeepStrictEqual } from "node:util";
 import { TicklakeError } from "../errors";
 import { lastColumnId } from "./schema";
 import type { PartitionSpec, Schema, Snapshot, SnapshotRef, TableMetadata } from "./types";
@@ -87,6 +88,25 @@ export function defaultSpec(metadata: TableMetadata): PartitionSpec {
 
 export function specById(metadata: TableMetadata, id: number): PartitionSpec | undefined {
   return metadata["partition-specs"].find((spec) => spec["spec-id"] === id);
+}
+
+/**
+ * What has happened never changes, and what is remembered of it (bytes, manifests) is remembered by object: a newer version of a table keeps the objects of the
+ * older one. Changes `metadata`, which was just read, in place.
+ */
+export function shareHistory(metadata: TableMetadata, before: TableMetadata): void {
+  if (metadata["table-uuid"] !== before["table-uuid"]) return;
+  const known = new Map(before.snapshots.map((snapshot) => [snapshot["snapshot-id"], snapshot]));
+  metadata.snapshots = metadata.snapshots.map((snapshot) => {
+    const same = known.get(snapshot["snapshot-id"]);
+    return same && same["manifest-list"] === snapshot["manifest-list"] ? same : snapshot;
+  });
+  const logged = new Map(before["snapshot-log"].map((entry) => [entry["snapshot-id"], entry]));
+  metadata["snapshot-log"] = metadata["snapshot-log"].map((entry) => {
+    const same = logged.get(entry["snapshot-id"]);
+    return same && same["timestamp-ms"] === entry["timestamp-ms"] ? same : entry;
+  });
+  metadata.schemas = metadata.schemas.map((schema) => before.schemas.find((other) => other["schema-id"] === schema["schema-id"] && isDeepStrictEqual(other, schema)) ?? schema);
 }
 
 /** The listed ancestors of a snapshot, itself first; the line ends where a parent has been expired. */

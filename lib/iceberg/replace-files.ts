@@ -7,7 +7,7 @@
 import type { Table, TableState } from "./catalog/types";
 import type { Attempt, Proposal, TableChange } from "./commit-change";
 import { CommitFiles } from "./commit-files";
-import { addedEntry, readManifest, writeManifest } from "./manifests";
+import { addedEntry, type ManifestContext, readManifest, writeManifest } from "./manifests";
 import { currentSchema, currentSnapshot, ENGINE, snapshotUpdates, specById } from "./metadata";
 import type { PlannedFile } from "./operations/compact-plan";
 import { DeleteIndex } from "./scan/deletes";
@@ -58,6 +58,8 @@ export class ReplaceFiles implements TableChange<Replaced> {
   readonly what = "the snapshot of the compaction is in";
   readonly #files: CommitFiles;
   readonly #cache = new ManifestCache(CACHED_ENTRIES);
+  /** Manifests that an attempt wrote, by what they hold: the next attempt mostly needs the same. */
+  readonly #written = new Map<string, ManifestFile>();
   readonly #inputs: ReadonlySet<string>;
   readonly #referenced: ReadonlySet<string>;
 
@@ -134,7 +136,7 @@ export class ReplaceFiles implements TableChange<Replaced> {
     const outputs = landed.flatMap((replacement) => replacement.outputs);
     for (const specId of new Set(outputs.map((file) => file.specId))) {
       const entries = outputs.filter((file) => file.specId === specId).map((file) => ({ ...addedEntry(file, snapshotId), ...(dataSequenceNumber === undefined ? {} : { sequenceNumber: dataSequenceNumber }) }));
-      manifests.push(await writeManifest(this.table.io, this.#files.newManifest(base), entries, { metadata, schema, spec: specById(metadata, specId)! }, snapshotId));
+      manifests.push(await this.#manifest(base, entries, { metadata, schema, spec: specById(metadata, specId)! }, snapshotId, `new ${specId}`));
     }
     for (const manifest of inherited) {
       const entries = await this.#entries(manifest, metadata);
@@ -142,9 +144,19 @@ export class ReplaceFiles implements TableChange<Replaced> {
       if (!entries.some(goes)) { manifests.push(manifest); continue; }
       const rest = entries.filter((entry) => entry.status !== DELETED).map((entry): ManifestEntry => (goes(entry) ? { ...entry, status: DELETED, snapshotId } : { ...entry, status: EXISTING }));
       removed.push(...rest.filter((entry) => entry.status === DELETED));
-      manifests.push(await writeManifest(this.table.io, this.#files.newManifest(base), rest, { metadata, schema, spec: specById(metadata, manifest.specId)!, content: manifest.content }, snapshotId));
+      manifests.push(await this.#manifest(base, rest, { metadata, schema, spec: specById(metadata, manifest.specId)!, content: manifest.content }, snapshotId, manifest.path));
     }
     return { manifests, changes: { added: outputs, removed: removed.map((entry) => entry.file) } };
+  }
+
+  /** @param from what its entries are taken from */
+  async #manifest(base: TableState, entries: readonly ManifestEntry[], context: ManifestContext, snapshotId: bigint, from: string): Promise<ManifestFile> {
+    const key = [from, context.schema["schema-id"], ...entries.map(({ status, file }) => `${status} ${file.filePath}`)].join("\n");
+    const known = this.#written.get(key);
+    if (known) return known;
+    const manifest = await writeManifest(this.table.io, this.#files.newManifest(base), entries, context, snapshotId);
+    this.#written.set(key, manifest);
+    return manifest;
   }
 }
 

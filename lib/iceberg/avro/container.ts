@@ -35,13 +35,33 @@ const LONG = avro.types.LongType.__with({
 
 const META = avro.Type.forSchema({ type: "map", values: "bytes" });
 
-/** The record type of a raw schema. Longs are bigint, unions plain values (null or the value). */
-export function recordType(schema: AvroSchema): avro.Type {
-  return avro.Type.forSchema(schema as avro.Schema, {
+/** A schema with its type: files of one table have the same few schemas, and building a type costs more than reading a small file with it. */
+interface Typed { readonly schema: AvroSchema; readonly type: avro.Type }
+const KNOWN_TYPES = 64;
+/** By the schema's text, the least lately used first. */
+const known = new Map<string, Typed>();
+
+function typed(text: string): Typed {
+  const found = known.get(text) ?? build(text);
+  known.delete(text);
+  known.set(text, found);
+  if (known.size > KNOWN_TYPES) known.delete(known.keys().next().value!);
+  return found;
+}
+
+function build(text: string): Typed {
+  const schema = JSON.parse(text) as AvroSchema;
+  const type = avro.Type.forSchema(schema as avro.Schema, {
     wrapUnions: "never",
     // A hook, not the registry: that one is not asked for longs with a logical type.
     typeHook: (part: unknown) => (part === "long" || (part as { type?: unknown } | null)?.type === "long" ? (LONG as unknown as avro.Type) : undefined),
   });
+  return { schema, type };
+}
+
+/** The record type of a raw schema. Longs are bigint, unions plain values (null or the value). */
+export function recordType(schema: AvroSchema): avro.Type {
+  return typed(JSON.stringify(schema)).type;
 }
 
 /**
@@ -76,7 +96,7 @@ export async function writeContainer(
   return Buffer.concat(parts);
 }
 
-/** What a container holds: its header and its records, decoded by the schema that they were written with. */
+/** What a container holds: its header and its records, decoded by the schema that they were written with (shared with other files: never changed). */
 export interface Container {
   readonly schema: AvroSchema;
   readonly metadata: ReadonlyMap<string, string>;
@@ -104,9 +124,8 @@ async function decode(file: Buffer): Promise<Container> {
   const header = META.decode(file, 4) as { value: Record<string, Buffer>; offset: number };
   if (header.offset < 0 || header.offset + 16 > file.length) throw new Error("the header is cut off");
   const metadata = new Map(Object.entries(header.value).map(([key, value]) => [key, value.toString("utf8")]));
-  const schema = JSON.parse(metadata.get("avro.schema") ?? "null") as AvroSchema;
+  const { schema, type } = typed(metadata.get("avro.schema") ?? "null");
   const codec = metadata.get("avro.codec") ?? "null";
-  const type = recordType(schema);
   const sync = file.subarray(header.offset, header.offset + 16);
   const records: Record<string, unknown>[] = [];
   let at = header.offset + 16;

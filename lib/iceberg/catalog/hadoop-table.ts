@@ -1,7 +1,7 @@
 import { asTicklakeError, TicklakeError } from "../../errors";
 import type { FileIO } from "../io/types";
 import { encodeMetadata, parseMetadata } from "../metadata-json";
-import { applyUpdates, booleanProperty, logPreviousMetadata, MIN_PREVIOUS_VERSIONS, numberProperty, PROPERTY } from "../metadata";
+import { applyUpdates, booleanProperty, logPreviousMetadata, MIN_PREVIOUS_VERSIONS, numberProperty, PROPERTY, shareHistory } from "../metadata";
 import type { TableIdentifier } from "../types";
 import type { MetadataUpdate } from "../updates";
 import { HadoopVersions } from "./hadoop-versions";
@@ -170,6 +170,7 @@ async function loadCurrent(io: FileIO, versions: HadoopVersions, known?: Loaded)
     if (known?.state.metadataLocation === found.location && known.fileVersion === found.info.version) return known;
     try {
       const { metadata, formatVersion } = parseMetadata(await io.read(found.location), found.location);
+      if (known) shareHistory(metadata, known.state.metadata);
       return { state: { metadata, formatVersion, version: found.version, metadataLocation: found.location }, fileVersion: found.info.version };
     } catch (error) {
       if (!(error instanceof TicklakeError) || error.code !== "FILE_NOT_FOUND") throw error;

@@ -12,7 +12,7 @@ import { expireSnapshots } from "../operations/expire-snapshots";
 import { RewriteThread } from "../rewrite/thread";
 import type { TableIdentifier, TableMetadata } from "../types";
 import { expiryAdvice } from "./advice";
-import { COMPACTION, type CompactionKind, MIN_NEW_FILES, policyOf, SMALL_PART, whatIsDue } from "./policy";
+import { COMPACTION, type CompactionKind, type Due, expiryBound, type LastRuns, MIN_NEW_FILES, nextExpiry, policyOf, SMALL_PART, whatIsDue } from "./policy";
 
 /** What expiry did. */
 export interface ExpiryResult { readonly snapshots: number; readonly files: number }
@@ -50,6 +50,8 @@ const RETRY_MS = 60_000, MAX_RETRY_MS = 3_600_000;
 const START_MS = 3000;
 /** How long `close` waits for a run to let go. */
 const CLOSE_MS = 2000;
+/** The longest that a timer waits: then it is looked at again. */
+const MAX_TIMER_MS = 24 * 3_600_000;
 const TARGET_BYTES = 128 * 1024 * 1024;
 
 /** Runs of all tables of this process, one after the other. */
@@ -66,10 +68,19 @@ export class TableCare {
   readonly #now: () => number;
   readonly #stop = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  #timerAt = Infinity;
   #running: Promise<void> | undefined;
+  /** Committed since the last run that merged any. */
   #newFiles = 0;
+  /** Runs in a row that found too few to merge, and how many of the new files the last of them saw. What it saw counts on: the next few may make them enough. */
+  #idle = 0;
+  #tried = 0;
+  /** What `LastRuns` says of it. */
+  #owed = false;
+  /** When snapshots go by their age although no more commits come. */
+  #expiresAt: number | undefined;
   /** Of this process; what others and earlier ones did the table tells. */
-  #last: Record<CompactionKind, number> = { small: -Infinity, all: -Infinity };
+  #last: LastRuns = { small: -Infinity, all: -Infinity };
   #notBefore: number;
   #failures = 0;
   #lookedAt = -Infinity;
@@ -106,17 +117,26 @@ export class TableCare {
 
   #random(): number { return (this.#deps.random ?? Math.random)(); }
 
-  #arm(): void {
-    if (this.#timer || this.#running || this.#stop.signal.aborted) return;
+  /** Looks at the table at that time, or sooner if it was going to. */
+  #arm(at = this.#notBefore): void {
+    if (this.#running || this.#stop.signal.aborted || at >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+      this.#timerAt = Infinity;
       this.#running = this.#turn().finally(() => {
         this.#running = undefined;
-        // What came meanwhile, or was too little: it is looked at again although nothing more may come.
-        if (this.#deps.maintenance && this.#newFiles > 0) this.#arm();
+        this.#armAgain();
       });
-    }, Math.max(0, this.#notBefore - this.#now()));
+    }, Math.min(MAX_TIMER_MS, Math.max(0, at - this.#now())));
     this.#timer.unref();
+  }
+
+  /** What came meanwhile, or was too little, or is too young yet: it is looked at again although nothing more may come. */
+  #armAgain(): void {
+    if (!this.#deps.maintenance) return;
+    if (this.#newFiles > this.#tried || this.#owed || this.#failures > 0) this.#arm();
+    else if (this.#expiresAt !== undefined) this.#arm(Math.max(this.#notBefore, this.#expiresAt));
   }
 
   async #turn(): Promise<void> {
@@ -127,8 +147,11 @@ export class TableCare {
       const { metadata, metadataLocation } = table.state;
       if (this.#now() - this.#lookedAt >= LOOK_MS) await this.#look(table, metadata, metadataLocation);
       if (this.#deps.maintenance) {
-        next = Math.min(LOOK_MS, policyOf(metadata).intervalMs / 4);
-        await this.#maintain(table, metadata);
+        await this.#maintain(table);
+        const { intervalMs } = policyOf(table.state.metadata);
+        // Too few to merge, just after the start say, tells little of what comes: it is looked at again soon, and less and less often.
+        next = this.#idle > 0 ? growingBound(this.#idle, Math.min(START_MS, intervalMs), Math.max(START_MS, intervalMs)) : Math.min(LOOK_MS, intervalMs / 4);
+        this.#expiresAt = nextExpiry(table.state.metadata, this.#now());
       }
       this.#failures = 0;
     } catch (caught) {
@@ -148,16 +171,23 @@ export class TableCare {
     events.warn(advice.log);
   }
 
-  async #maintain(table: Table, metadata: TableMetadata): Promise<void> {
-    const due = whatIsDue(metadata, this.#newFiles, this.#last, this.#now());
+  async #maintain(table: Table): Promise<void> {
+    const due = this.#due(table);
     if ((!due.compact && due.expireBefore === undefined) || busy.has(table.location)) return;
     busy.add(table.location);
     const mine = queue.then(async () => {
-      if (this.#stop.signal.aborted) return;
-      // What cannot be compacted (a table with equality deletes) may have old snapshots all the same.
       let failed: unknown;
-      if (due.compact) await this.#compact(table, metadata, due.compact).catch((error: unknown) => { failed = error; });
-      if (due.expireBefore !== undefined && !this.#stop.signal.aborted) await this.#expire(table, metadata, due.expireBefore);
+      // What cannot be compacted (a table with equality deletes) may have old snapshots all the same, and the other way round.
+      const step = async (work: () => Promise<void>): Promise<void> => {
+        if (!this.#stop.signal.aborted) await work().catch((error: unknown) => { failed ??= error; });
+      };
+      const { compact } = due;
+      // A short history makes merging faster; while that goes on so do commits, and snapshots are counted anew.
+      await step(() => this.#expire(table));
+      if (compact) {
+        await step(() => this.#compact(table, compact));
+        await step(() => this.#expire(table));
+      }
       if (failed !== undefined) throw failed;
     });
     queue = mine.catch(() => undefined);
@@ -168,17 +198,23 @@ export class TableCare {
     }
   }
 
-  async #compact(table: Table, metadata: TableMetadata, kind: CompactionKind): Promise<void> {
+  #due({ state: { metadata } }: Table): Due {
+    const due = whatIsDue(metadata, this.#newFiles, { ...this.#last, owed: this.#owed }, this.#now());
+    const { compact, ...rest } = due;
+    // A run has seen all of it, and it was too little.
+    return this.#newFiles === this.#tried && !(compact === "all" && this.#owed) ? rest : due;
+  }
+
+  async #compact(table: Table, kind: CompactionKind): Promise<void> {
     const { compact = compactTable, events, name } = this.#deps;
     const files = this.#newFiles, began = this.#now();
-    const target = numberProperty(metadata, PROPERTY.targetFileBytes, TARGET_BYTES);
+    const target = numberProperty(table.state.metadata, PROPERTY.targetFileBytes, TARGET_BYTES);
     const result = await compact(table, {
       rewriter: thread ??= new RewriteThread(), signal: this.#stop.signal, threads: 1, summary: { [COMPACTION]: kind },
       // Each group is committed by itself: a conflict, or the end of the process, costs one of them.
       options: { "partial-progress.enabled": true, "partial-progress.max-commits": 1000, "min-input-files": MIN_NEW_FILES, ...(kind === "small" ? { "min-file-size-bytes": Math.floor(target * SMALL_PART) } : {}) },
     });
-    this.#newFiles = Math.max(0, this.#newFiles - files);
-    this.#last = { small: began, all: kind === "all" ? began : this.#last.all };
+    this.#took(kind, files, began, result);
     if (result.rewritten_data_files_count > 0) {
       const [from, to] = [result.rewritten_data_files_count, result.added_data_files_count];
       events.did(`${name}: compacted ${from} files (${megabytes(result.rewritten_bytes_count)}) into ${to} (${megabytes(result.added_bytes_count)}) in ${(result.ms / 1000).toFixed(1)} s.`, `compacted ${from} files into ${to}`);
@@ -186,8 +222,23 @@ export class TableCare {
     if (result.failures.length > 0) this.#warn(`${name}: ${result.failed_data_files_count} files were not compacted (${result.failures[0]!.reason}). They are looked at again with the next run.`);
   }
 
-  async #expire(table: Table, metadata: TableMetadata, olderThanMs: number): Promise<void> {
+  /** Counts a run. One that found too little to merge does not take the place of the next: its files wait for more. */
+  #took(kind: CompactionKind, files: number, began: number, { rewritten_data_files_count: merged, failures }: CompactResult): void {
+    const idle = merged === 0 && failures.length === 0;
+    this.#idle = idle ? this.#idle + 1 : 0;
+    this.#tried = idle ? files : 0;
+    if (kind === "all") this.#owed = false;
+    if (idle) return;
+    this.#newFiles -= files;
+    this.#owed = kind === "small" || failures.length > 0;
+    this.#last = { small: began, all: kind === "all" ? began : this.#last.all };
+  }
+
+  async #expire(table: Table): Promise<void> {
     const { expire = expireByAge, events, name } = this.#deps;
+    const { metadata } = await table.refresh();
+    const olderThanMs = expiryBound(metadata, this.#now());
+    if (olderThanMs === undefined) return;
     const { snapshots, files } = await expire(table, { olderThanMs, retainLast: policyOf(metadata).minKeep, signal: this.#stop.signal });
     if (snapshots > 0) events.did(`${name}: expired ${snapshots} snapshots and deleted ${files} files that only they needed.`, `expired ${snapshots} snapshots`);
   }

@@ -60,7 +60,12 @@ export interface Due {
 }
 
 /** When the last runs were, Unix ms; of this process, for those of others stand in the table. */
-export interface LastRuns { readonly small: number; readonly all: number }
+export interface LastRuns {
+  readonly small: number;
+  readonly all: number;
+  /** There are files that a run over all sizes has still to see, although nothing new came: merged ones that are small yet, or some that could not be merged. */
+  readonly owed?: boolean;
+}
 
 /**
  * What to do now.
@@ -69,7 +74,7 @@ export interface LastRuns { readonly small: number; readonly all: number }
  */
 export function whatIsDue(metadata: TableMetadata, newFiles: number, last: LastRuns, now: number): Due {
   const policy = policyOf(metadata);
-  const seen = { ...last };
+  const seen = { small: last.small, all: last.all };
   // The list is in the order of the commits; only its end can be of interest.
   for (const { summary, "timestamp-ms": at } of metadata.snapshots.slice(-policy.maxSnapshots).reverse()) {
     if (at < now - policy.fullIntervalMs) break;
@@ -77,13 +82,14 @@ export function whatIsDue(metadata: TableMetadata, newFiles: number, last: LastR
     if (kind === "all") seen.all = Math.max(seen.all, at);
     if (kind === "all" || kind === "small") seen.small = Math.max(seen.small, at);
   }
-  const expireBefore = expiryBound(metadata, policy, now);
-  const compact = newFiles > 0 && now - seen.all >= policy.fullIntervalMs ? "all" : newFiles >= MIN_NEW_FILES && now - seen.small >= policy.intervalMs ? "small" : undefined;
+  const expireBefore = expiryBound(metadata, now);
+  const compact = (newFiles > 0 || last.owed) && now - seen.all >= policy.fullIntervalMs ? "all" : newFiles >= MIN_NEW_FILES && now - seen.small >= policy.intervalMs ? "small" : undefined;
   return { ...(compact ? { compact } : {}), ...(expireBefore === undefined ? {} : { expireBefore }) };
 }
 
-/** Undefined where so little would go that it is not worth a commit. */
-function expiryBound({ snapshots }: TableMetadata, { maxSnapshots, maxAgeMs, minKeep, intervalMs }: MaintenancePolicy, now: number): number | undefined {
+/** Snapshots older than this are to go now, Unix ms. Undefined where so little would go that it is not worth a commit. */
+export function expiryBound(metadata: TableMetadata, now: number): number | undefined {
+  const { snapshots } = metadata, { maxSnapshots, maxAgeMs, minKeep, intervalMs } = policyOf(metadata);
   if (snapshots.length <= Math.max(1, minKeep)) return undefined;
   const byAge = now - maxAgeMs;
   const tooMany = snapshots.length > maxSnapshots + Math.ceil(maxSnapshots / 10);
@@ -91,4 +97,12 @@ function expiryBound({ snapshots }: TableMetadata, { maxSnapshots, maxAgeMs, min
   const oldest = snapshots[0]!["timestamp-ms"];
   // By age: an interval's worth at a time.
   return tooMany || oldest < byAge - Math.min(intervalMs, maxAgeMs) ? Math.max(byAge, byNumber) : undefined;
+}
+
+/** When snapshots are to go by their age although nothing more comes, Unix ms. Undefined where there are none, or where the oldest stayed past its time (a tag may hold it). */
+export function nextExpiry(metadata: TableMetadata, now: number): number | undefined {
+  const { snapshots } = metadata, { maxAgeMs, minKeep, intervalMs } = policyOf(metadata);
+  if (snapshots.length <= Math.max(1, minKeep)) return undefined;
+  const at = snapshots[0]!["timestamp-ms"] + maxAgeMs + Math.min(intervalMs, maxAgeMs) + 1;
+  return at > now ? at : undefined;
 }

@@ -5,7 +5,6 @@ import { z } from "zod";
 import { TicklakeError } from "../../../errors";
 import { parseJson } from "../../json";
 import { metadataOf, type ParsedMetadata } from "../../metadata-json";
-import type { Snapshot, TableMetadata } from "../../types";
 
 /** Values of properties are texts; some servers send numbers and booleans. */
 const properties = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.bigint()]).transform(String).nullable())
@@ -60,19 +59,6 @@ export function parseTable(text: string, name: string, etag: string | null): Loa
 /** Number in the name of a metadata file: 12 of `00012-<uuid>.metadata.json`; 0 where there is none. */
 export function versionOf(metadataLocation: string): number {
   return Number(/^v?(\d{1,15})[-.]/.exec(metadataLocation.slice(metadataLocation.lastIndexOf("/") + 1))?.[1] ?? 0);
-}
-
-/**
- * Snapshots never change, and what is remembered of them is remembered by object: a newer version of a table keeps the objects of the older one.
- * Changes `metadata` in place.
- */
-export function shareSnapshots(metadata: TableMetadata, before: TableMetadata): void {
-  if (metadata["table-uuid"] !== before["table-uuid"]) return;
-  const known = new Map(before.snapshots.map((snapshot): [bigint, Snapshot] => [snapshot["snapshot-id"], snapshot]));
-  metadata.snapshots = metadata.snapshots.map((snapshot) => {
-    const same = known.get(snapshot["snapshot-id"]);
-    return same && same["manifest-list"] === snapshot["manifest-list"] ? same : snapshot;
-  });
 }
 
 function checked<T>(shape: z.ZodType<T>, text: string, what: string): T {

@@ -1,11 +1,11 @@
 import { TicklakeError } from "../../../errors";
 import type { FileIO } from "../../io/types";
 import { stringifyJson } from "../../json";
-import { snapshotById } from "../../metadata";
+import { shareHistory, snapshotById } from "../../metadata";
 import type { TableIdentifier } from "../../types";
 import type { MetadataUpdate } from "../../updates";
 import type { CommitProbe, Table, TableState } from "../types";
-import { type LoadedTable, parseTable, shareSnapshots, versionOf } from "./answers";
+import { type LoadedTable, parseTable, versionOf } from "./answers";
 import { restError, RestFailure } from "./failure";
 import { mayStillLand, requirementsOf } from "./requirements";
 import type { RestSession } from "./session";
@@ -134,7 +134,7 @@ export class RestTable implements Table {
 }
 
 function stateOf({ metadata, metadataLocation, formatVersion }: LoadedTable, before?: TableState): TableState {
-  if (before) shareSnapshots(metadata, before.metadata);
+  if (before) shareHistory(metadata, before.metadata);
   return { metadata, metadataLocation, formatVersion, version: versionOf(metadataLocation) };
 }
 

@@ -7,6 +7,7 @@ import { HadoopCatalog } from "../../../../lib/iceberg/catalog/hadoop";
 import { LocalFileIO } from "../../../../lib/iceberg/io/local";
 import { type CareDeps, TableCare } from "../../../../lib/iceberg/maintenance/care";
 import { COMPACTION } from "../../../../lib/iceberg/maintenance/policy";
+import { compactTable, type CompactResult } from "../../../../lib/iceberg/operations/compact";
 import { TRADES_PARTITION_BY, TRADES_SCHEMA } from "../../../../lib/iceberg/schema";
 import { parsePartitionBy } from "../../../../lib/iceberg/transforms";
 import { dataFiles, readRows } from "../../../support/read-table";
@@ -69,6 +70,58 @@ describe("maintenance by itself", function () {
     care.committed(7);
     await until("the files are merged", async () => (await dataFiles(table)).length === 1);
     assert.equal((await readRows(table)).length, 35);
+  });
+
+  it("a run that came too early does not keep later ones from merging", async () => {
+    const table = await newTable();
+    let runs = 0;
+    // The clock stands still: no interval ends.
+    const care = careOf({ now: () => 1_700_000_000_000, compact: (one, run) => { runs++; return compactTable(one, run); } });
+    for (const [files, wanted] of [[2, 1], [2, 2]] as const) {
+      for (let n = 0; n < files; n++) await appendRows(table, dayOfTrades(0, 5));
+      care.committed(files);
+      await until("they are looked at", () => runs === wanted);
+    }
+    assert.equal((await dataFiles(table)).length, 4, "too few so far");
+    await appendRows(table, dayOfTrades(0, 5));
+    care.committed(1);
+    await until("they are merged", async () => (await dataFiles(table)).length === 1);
+    assert.equal((await readRows(table)).length, 25);
+    assert.equal(runs, 3);
+  });
+
+  it("what small runs made is merged once more after the last commit", async () => {
+    await newTable();
+    let now = 1_700_000_000_000;
+    const kinds: (string | undefined)[] = [];
+    const merged = { rewritten_data_files_count: 10, added_data_files_count: 1, failures: [] } as unknown as CompactResult;
+    const care = careOf({ now: () => now, compact: (_table, run) => { kinds.push(run.summary?.[COMPACTION]); return Promise.resolve(merged); } });
+    care.committed(10);
+    await until("the first run", () => kinds.length === 1);
+    now += 250;
+    care.committed(10);
+    await until("the second run", () => kinds.length === 2);
+    now += 1200;
+    await until("the third run", () => kinds.length === 3);
+    assert.deepEqual(kinds, ["all", "small", "all"]);
+  });
+
+  it("snapshots go by their age although no more commits come", async () => {
+    const table = await newTable({ "history.expire.max-snapshot-age-ms": "1500" });
+    const care = careOf();
+    for (let n = 0; n < 3; n++) await appendRows(table, dayOfTrades(0, 5));
+    care.committed(3);
+    await until("only the last one is left", async () => (await table.refresh()).metadata.snapshots.length === 1);
+    assert.equal((await readRows(table)).length, 15);
+    assert.deepEqual(said.warned, []);
+  });
+
+  it("a table that cannot be expired is compacted all the same", async () => {
+    const table = await newTable({ "ticklake.maintenance.max-snapshots": "3", "gc.enabled": "false" });
+    for (let n = 0; n < 6; n++) await appendRows(table, dayOfTrades(0, 5));
+    careOf().committed(6);
+    await until("the files are merged, and the trouble is told", async () => (await dataFiles(table)).length === 1 && said.warned.length === 1);
+    assert.match(said.warned[0]!, /gc\.enabled/);
   });
 
   it("expires what the properties let go, and tells how much", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { expiryAdvice } from "../../../../lib/iceberg/maintenance/advice";
-import { COMPACTION, whatIsDue } from "../../../../lib/iceberg/maintenance/policy";
+import { COMPACTION, nextExpiry, whatIsDue } from "../../../../lib/iceberg/maintenance/policy";
 import { newTableMetadata } from "../../../../lib/iceberg/metadata";
 import type { Snapshot, TableMetadata } from "../../../../lib/iceberg/types";
 import { SCHEMA, SPEC } from "../../../support/iceberg";
@@ -24,6 +24,9 @@ describe("what maintenance is due", () => {
     assert.deepEqual(whatIsDue(table, 4, { small: NOW - 10 * MINUTE, all: NOW - 10 * MINUTE }, NOW), {}, "too few to be worth a commit");
     assert.deepEqual(whatIsDue(table, 1, { small: NOW - 10 * MINUTE, all: NOW - HOUR }, NOW), { compact: "all" });
     assert.deepEqual(whatIsDue(table, 0, NEVER, NOW), {}, "nothing new, nothing to do");
+    const owed = { small: NOW - 10 * MINUTE, all: NOW - HOUR, owed: true };
+    assert.deepEqual(whatIsDue(table, 0, owed, NOW), { compact: "all" }, "nothing new, but small runs have left files behind");
+    assert.deepEqual(whatIsDue(table, 0, { ...owed, all: NOW - HOUR + 1 }, NOW), {});
   });
 
   it("sees what another process of the flow did, and leaves it at that", () => {
@@ -39,6 +42,15 @@ describe("what maintenance is due", () => {
     assert.deepEqual(whatIsDue(table({ "history.expire.max-snapshot-age-ms": String(6 * DAY) }), 0, NEVER, NOW), {});
     assert.deepEqual(whatIsDue(table({ "history.expire.min-snapshots-to-keep": "11" }), 0, NEVER, NOW), {}, "no more are there than must be kept");
     assert.deepEqual(whatIsDue(tableOf([NOW - 5 * DAY - MINUTE, NOW]), 0, NEVER, NOW), {}, "a minute over is not worth a commit");
+  });
+
+  it("knows when snapshots will be due by their age", () => {
+    const times = [NOW - 2 * DAY, NOW - DAY], at = NOW + 3 * DAY + 10 * MINUTE + 1;
+    assert.equal(nextExpiry(tableOf(times), NOW), at);
+    assert.deepEqual(whatIsDue(tableOf(times), 0, NEVER, at - 1), {});
+    assert.notDeepEqual(whatIsDue(tableOf(times), 0, NEVER, at), {});
+    assert.equal(nextExpiry(tableOf(times), at), undefined, "one that is still there then is held by something");
+    assert.equal(nextExpiry(tableOf([NOW]), NOW), undefined, "the last one stays");
   });
 
   it("keeps a thousand snapshots unless an age is set, or another number", () => {
