@@ -1,8 +1,9 @@
-// Fetches the foreign servers and readers that the tests use into one git-ignored cache folder, `.stack/` (or
-// $TICKLAKE_STACK), through the package managers found on this machine. Every part is fetched once: a stamp file beside it
+// The stack without containers: runs Kafka, an S3 store, Iceberg's REST catalog and Pinot, all of them or single ones, until Ctrl-C. Fetches these
+// servers, and the readers that the tests use, into one git-ignored cache folder, `.stack/` (or $TICKLAKE_STACK), through the package managers found on this machine. Every part is fetched once: a stamp file beside it
 // holds what was asked for, and a part is fetched again only when that changes. Several runs at once wait for one another.
 //
-//   node scripts/stack.mjs              fetch everything, say what had to be left out
+//   node scripts/stack.mjs              run all servers on the ports of runtime/compose.yaml (--data folder, --without-pinot)
+//   node scripts/stack.mjs --fetch      fetch everything that the tests need, say what had to be left out
 //   node scripts/stack.mjs python       fetch one part
 //   node scripts/stack.mjs kafka        fetch Kafka and run a broker until Ctrl-C (--port 9092, --data folder)
 //   node scripts/stack.mjs s3           build the S3 server and run it until Ctrl-C (--port 9000, --data folder)
@@ -357,6 +358,12 @@ const SERVERS = {
   pinot: { parts: ["java-17", "pinot"], module: "./pinot-server.mjs" },
 };
 
+/** All of them at once. */
+function allServers(pinot) {
+  const names = Object.keys(SERVERS).filter((name) => pinot || name !== "pinot");
+  return { parts: [...new Set(names.flatMap((name) => SERVERS[name].parts))], packages: true, module: "./stack-server.mjs" };
+}
+
 /** The value after an option. */
 function option(args, name) {
   const at = args.indexOf(name);
@@ -366,8 +373,15 @@ function option(args, name) {
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const args = process.argv.slice(2);
   const [port, data] = [option(args, "--port"), option(args, "--data")];
+  const unknown = args.find((a) => a.startsWith("-") && !["--fetch", "--list", "--without-pinot"].includes(a));
+  if (unknown) {
+    console.error(`I do not know ${unknown}. There are --fetch, --list, --without-pinot, --port and --data.`);
+    process.exit(2);
+  }
   const names = args.filter((a) => !a.startsWith("-"));
-  const serving = names.length === 1 && Object.hasOwn(SERVERS, names[0]) && !args.includes("--fetch") && !args.includes("--list") ? SERVERS[names[0]] : undefined;
+  const looking = args.includes("--fetch") || args.includes("--list");
+  const pinot = !args.includes("--without-pinot");
+  const serving = looking ? undefined : names.length === 0 ? allServers(pinot) : names.length === 1 && Object.hasOwn(SERVERS, names[0]) ? SERVERS[names[0]] : undefined;
   const wanted = serving ? serving.parts : names.length ? names.flatMap((name) => (PARTS[name] ? [name] : SERVERS[name]?.parts ?? [name])) : undefined;
   const results = args.includes("--list") ? present(wanted) : await ensureStack(wanted);
   for (const r of results) if (!serving || !r.ok) console.log(`${r.ok ? "ok     " : "MISSING"} ${r.name}${r.text ? `: ${r.text}` : ""}`);
@@ -378,6 +392,6 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
     checkNode();
     if (serving.packages) ensureInstalled();
     const { serve } = await import(serving.module);
-    process.exitCode = await serve({ ...(port ? { port: Number(port) } : {}), ...(data ? { dataDir: resolve(data) } : {}) });
+    process.exitCode = await serve({ pinot, ...(port ? { port: Number(port) } : {}), ...(data ? { dataDir: resolve(data) } : {}) });
   }
 }

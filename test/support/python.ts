@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 
 const root = resolve(__dirname, "../..");
 
-/** The cache folder of foreign readers and servers, filled by `node scripts/stack.mjs`. */
+/** The cache folder of foreign readers and servers, filled by `node scripts/stack.mjs --fetch`. */
 export const stackDir = resolve(root, process.env.TICKLAKE_STACK || ".stack");
 
 /** Python with PyIceberg, DuckDB and Spark. */
