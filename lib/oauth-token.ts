@@ -2,6 +2,8 @@
  * Access tokens by the client-credentials grant of OAuth 2 (RFC 6749, section 4.4).
  */
 import { type ErrorCode, TicklakeError } from "./errors";
+import { bodyText } from "./http-body";
+import { withoutSecrets } from "./redact";
 
 export interface ClientCredentials {
   /** Token endpoint (section 3.2): https, or http on this machine. */
@@ -35,6 +37,8 @@ export interface TokenSource {
 }
 
 const TIMEOUT_MS = 10_000;
+/** A token has a few kilobytes. */
+const MAX_ANSWER_BYTES = 1_048_576;
 /** A token whose life the server does not tell is asked for again after this (RFC 6749 leaves it open). */
 const UNKNOWN_LIFE_S = 60;
 
@@ -69,7 +73,7 @@ export function tokenSource(options: TokenOptions): TokenSource {
 }
 
 async function requestToken(endpoint: URL, options: TokenOptions): Promise<{ token: string; lifeSeconds: number }> {
-  const { clientId, codes } = options;
+  const { clientId, clientSecret, codes } = options;
   const response = await (options.fetch ?? fetch)(endpoint, {
     method: "POST", redirect: "error", signal: AbortSignal.timeout(TIMEOUT_MS), body: new URLSearchParams(parameters(options)),
     headers: { ...(options.inBody ? {} : { authorization: basic(options) }), accept: "application/json" },
@@ -77,11 +81,11 @@ async function requestToken(endpoint: URL, options: TokenOptions): Promise<{ tok
     const { message, cause: inner } = cause as Error & { cause?: Error };
     throw new TicklakeError(codes.unreachable, `No token from ${endpoint.origin}: ${inner?.message ?? message}. Check the token address and the network.`, { cause });
   });
-  const answer = await response.json().catch(() => ({})) as { access_token?: unknown; expires_in?: unknown; error?: unknown; error_description?: unknown };
+  const answer = await bodyText(response, MAX_ANSWER_BYTES).then((text) => JSON.parse(text) as unknown).catch(() => ({})) as { access_token?: unknown; expires_in?: unknown; error?: unknown; error_description?: unknown };
   if (response.status >= 500 || response.status === 429) throw new TicklakeError(codes.unreachable, `The token server ${endpoint.origin} answers ${response.status}.`);
   if (!response.ok) {
     const reason = [answer.error, answer.error_description].filter((part) => typeof part === "string").join(": ") || `status ${response.status}`;
-    throw new TicklakeError(codes.denied, `The token server ${endpoint.origin} refuses ${clientId === "" ? "the client" : `client ${clientId}`}: ${reason}. Check the client's id, secret and scope.`);
+    throw new TicklakeError(codes.denied, `The token server ${endpoint.origin} refuses ${clientId === "" ? "the client" : `client ${clientId}`}: ${withoutSecrets(reason, [clientSecret, basic(options).slice("Basic ".length)]).slice(0, 500)}. Check the client's id, secret and scope.`);
   }
   if (typeof answer.access_token !== "string" || answer.access_token === "") throw new TicklakeError(codes.denied, `The answer of ${endpoint.origin} holds no access_token. Check that it is the token endpoint.`);
   return { token: answer.access_token, lifeSeconds: Number(answer.expires_in) };

@@ -4,16 +4,21 @@
 // Environment:
 //   PORT, HOST                   where to listen (1880 on 127.0.0.1)
 //   TICKLAKE_USER_DIR            flows, warehouse, data (.ticklake in the clone)
-//   TICKLAKE_HEADLESS            any value: no editor and no admin API; dashboards and HTTP nodes stay
+//   TICKLAKE_HEADLESS            any value: no editor and no admin API; dashboards and HTTP nodes stay.
+//                                "without-password" (the container's): so unless TICKLAKE_ADMIN_PASSWORD is set
+//   TICKLAKE_ADMIN_PASSWORD      the editor and its API ask for it; the user is TICKLAKE_ADMIN_USER (admin)
+//   TICKLAKE_DATA_DIRS           the only folders that csv-replay reads, separated by : (; on Windows)
+//   TICKLAKE_WAREHOUSE_DIRS      the only places where tables lie: folders and s3:// prefixes, separated by commas
 //   TICKLAKE_LOG                 fatal, error, warn (default), info, debug, trace
 //   NODE_RED_CREDENTIAL_SECRET   key that encrypts credentials; made once and kept in the user directory otherwise
-const { randomBytes } = require("node:crypto");
+const { createHash, randomBytes, timingSafeEqual } = require("node:crypto");
 const { existsSync, mkdirSync, readFileSync, writeFileSync } = require("node:fs");
-const { dirname, join, resolve } = require("node:path");
+const { delimiter, dirname, join, resolve } = require("node:path");
 
 const root = dirname(__dirname);
 const userDir = resolve(process.env.TICKLAKE_USER_DIR || join(root, ".ticklake"));
-const headless = Boolean(process.env.TICKLAKE_HEADLESS);
+const password = process.env.TICKLAKE_ADMIN_PASSWORD || "";
+const headless = process.env.TICKLAKE_HEADLESS === "without-password" ? password === "" : Boolean(process.env.TICKLAKE_HEADLESS);
 
 /** The key that encrypts credentials: given, or made once and readable by this user only. */
 function credentialSecret() {
@@ -24,6 +29,26 @@ function credentialSecret() {
     writeFileSync(file, randomBytes(32).toString("hex"), { mode: 0o600 });
   }
   return readFileSync(file, "utf8").trim();
+}
+
+/** One user, whose password comes from the environment. Digests are compared, in a time that tells nothing about them. */
+function adminAuth() {
+  const user = { username: process.env.TICKLAKE_ADMIN_USER || "admin", permissions: "*" };
+  const digest = (text) => createHash("sha256").update(text).digest();
+  const known = (name) => Promise.resolve(name === user.username ? user : null);
+  return {
+    type: "credentials",
+    users: known,
+    authenticate: (name, given) => (timingSafeEqual(digest(given), digest(password)) ? known(name) : Promise.resolve(null)),
+  };
+}
+
+/** What the nodes may touch on this machine; nothing is confined where nothing is said. */
+function confined() {
+  const list = (variable, separator) => variable?.split(separator).map((one) => one.trim()).filter(Boolean);
+  const dataDirs = list(process.env.TICKLAKE_DATA_DIRS, delimiter);
+  const warehouseDirs = list(process.env.TICKLAKE_WAREHOUSE_DIRS, ",");
+  return { ...(dataDirs?.length ? { dataDirs } : {}), ...(warehouseDirs?.length ? { warehouseDirs } : {}) };
 }
 
 const LEVELS = { 10: "fatal", 20: "error", 30: "warn", 40: "info", 50: "debug", 60: "trace" };
@@ -45,7 +70,8 @@ module.exports = {
   uiPort: Number(process.env.PORT || 1880),
   // Whoever reaches the editor can run code: other machines only when somebody asks for it.
   uiHost: process.env.HOST || "127.0.0.1",
-  ...(headless ? { httpAdminRoot: false, disableEditor: true } : {}),
+  ...(headless ? { httpAdminRoot: false, disableEditor: true } : password ? { adminAuth: adminAuth() } : {}),
+  ticklake: confined(),
 
   // In a clone the package is the folder itself; in an image it is installed in the user directory or beside Node-RED.
   ...(existsSync(join(root, "dist", "nodes")) ? { nodesDir: root } : {}),

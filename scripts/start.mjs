@@ -7,30 +7,27 @@
 //
 // The user directory (.ticklake, or $TICKLAKE_USER_DIR) holds the copy of the flow that the editor works on, the warehouse and
 // whatever else Node-RED keeps. The shipped flow is only ever read.
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { join, relative, resolve } from "node:path";
+import { STATE, placeFlow, readState, saveState } from "../runtime/place-flow.js";
 import { SetupError, checkNode, ensureBuilt, ensureInstalled, root } from "./setup.mjs";
 
 const SHIPPED = join(root, "flows", "1 Quick start", "Trades into an Iceberg table.json");
 const TABLE = ["db", "flattened_stocks"];
 
 const userDir = resolve(process.env.TICKLAKE_USER_DIR || join(root, ".ticklake"));
-const stateFile = join(userDir, ".ticklake.json");
+const stateFile = join(userDir, STATE);
 const host = process.env.HOST || "127.0.0.1";
 const headless = process.argv.includes("--headless") || Boolean(process.env.TICKLAKE_HEADLESS);
 
 const say = (text = "") => console.log(text);
-const sha = (text) => createHash("sha256").update(text).digest("hex");
-const readState = () => { try { return JSON.parse(readFileSync(stateFile, "utf8")); } catch { return {}; } };
-const saveState = (change) => writeFileSync(stateFile, `${JSON.stringify({ ...readState(), ...change }, null, 2)}\n`);
 const isAlive = (pid) => { try { process.kill(pid, 0); return true; } catch (error) { return error.code === "EPERM"; } };
 
 /** Two processes on one user directory would overwrite each other's flows. */
 function refuseSecondProcess() {
-  const { pid, url } = readState();
+  const { pid, url } = readState(userDir);
   if (pid && pid !== process.pid && isAlive(pid)) {
     throw new SetupError(`ticklake runs already on ${userDir} (process ${pid}${url ? `, ${url}` : ""}). Stop it with: kill ${pid}\nOr give this one a folder of its own: TICKLAKE_USER_DIR=... PORT=... npm start`);
   }
@@ -46,22 +43,12 @@ function reset() {
   say(`Removed ${userDir}`);
 }
 
-/** The editor works on a copy. A copy that nobody edited follows the shipped flow; an edited one is kept. */
-function placeFlow() {
-  const copy = join(userDir, "flows.json");
-  const shipped = readFileSync(SHIPPED, "utf8");
-  const state = readState();
-  if (!existsSync(copy)) {
-    writeFileSync(copy, shipped);
-    saveState({ shipped: sha(shipped) });
-  } else if (state.shipped !== sha(shipped)) {
-    if (sha(readFileSync(copy, "utf8")) === state.shipped) {
-      writeFileSync(copy, shipped);
-      saveState({ shipped: sha(shipped) });
-      say("The quick-start flow has changed since your last start; the new one is in place.");
-    } else {
-      say(`The shipped quick-start flow has changed; your edited copy was kept. The new one is in the editor's menu under Import > Examples,\nor start afresh, without flow and data: npm start -- --reset`);
-    }
+/** The editor works on a copy of the shipped flow. */
+function placeShippedFlow() {
+  const outcome = placeFlow(SHIPPED, userDir);
+  if (outcome === "updated") say("The quick-start flow has changed since your last start; the new one is in place.");
+  if (outcome === "kept") {
+    say(`The shipped quick-start flow has changed; your edited copy was kept. The new one is in the editor's menu under Import > Examples,\nor start afresh, without flow and data: npm start -- --reset`);
   }
 }
 
@@ -101,9 +88,9 @@ function welcome(url) {
   say(`    duckdb -c "INSTALL iceberg; LOAD iceberg; SELECT S AS symbol, count(*) AS trades FROM iceberg_scan('${table}') GROUP BY 1"`);
   say(`    python -c "from pyiceberg.table import StaticTable; print(StaticTable.from_metadata('${table}').scan(limit=10).to_pandas())"   (pip install "pyiceberg[pyarrow,pandas]")`);
   say();
-  if (!["127.0.0.1", "localhost", "::1"].includes(host) && !headless) {
+  if (!["127.0.0.1", "localhost", "::1"].includes(host) && !headless && !process.env.TICKLAKE_ADMIN_PASSWORD) {
     say(`  ! The editor listens on ${host} without a password: whoever reaches it can run programs on this machine.`);
-    say("  ! Use --headless, or put adminAuth into runtime/settings.js.");
+    say("  ! Use --headless, or set TICKLAKE_ADMIN_PASSWORD.");
     say();
   }
   say("  Ctrl-C stops it; what has been read is written first.");
@@ -132,8 +119,8 @@ async function main() {
   const port = await choosePort();
   mkdirSync(userDir, { recursive: true });
   const url = `http://${host.includes(":") ? `[${host}]` : host === "0.0.0.0" ? "127.0.0.1" : host}:${port}`;
-  saveState({ pid: process.pid, url });
-  placeFlow();
+  saveState(userDir, { pid: process.pid, url });
+  placeShippedFlow();
 
   Object.assign(process.env, { PORT: String(port), TICKLAKE_USER_DIR: userDir, ...(headless ? { TICKLAKE_HEADLESS: "1" } : {}) });
   // Node-RED's own start script, in this process: signals reach it without a parent in between, and its exit code is ours.
@@ -149,7 +136,7 @@ async function main() {
     begun();
   });
   for (const signal of ["SIGINT", "SIGTERM"]) process.prependOnceListener(signal, () => say("\n  Stopping; writing what is under way ..."));
-  process.once("exit", (code) => { saveState({ pid: undefined, url: undefined }); if (started && code === 0) say("  Stopped."); });
+  process.once("exit", (code) => { saveState(userDir, { pid: undefined, url: undefined }); if (started && code === 0) say("  Stopped."); });
   stopWithParent();
   process.argv = [process.argv[0], require.resolve("node-red/red.js"), "--settings", join(root, "runtime", "settings.js"), "--userDir", userDir, "flows.json"];
   require("node-red/red.js");

@@ -30,11 +30,11 @@ const SUITES = [
   { name: "faults", minutes: 15, ...mocha("faults"), built: true, once: true, wants: ["python", "kafka", "java-17"] },
   // Without its folder kafka/, which has one broker for all its files. One process: its files share one Spark session, one S3 server, one REST catalog.
   { name: "integration", minutes: 20, glob: "test/integration/{*,lake/**/*}.test.ts", options: [], built: true, wants: ["python", "jars", "httpfs", "java", "versitygw", "rest-catalog", "node22", "node-red-5"] },
-  { name: "alpaca", minutes: 10, ...mocha("integration/alpaca"), built: true },
+  { name: "alpaca", minutes: 10, ...mocha("integration/alpaca"), built: true, wants: ["node22", "node-red-5"] },
   { name: "kafka", minutes: 20, ...mocha("integration/kafka"), built: true, wants: ["python", "kafka", "java-17"] },
   // One Pinot and one broker for all its files.
   { name: "pinot", minutes: 10, ...mocha("integration/pinot"), built: true, wants: ["pinot", "kafka", "java-17"] },
-  { name: "flows", minutes: 15, ...mocha("flows"), built: true, wants: ["python", "kafka", "java-17"] },
+  { name: "flows", minutes: 15, ...mocha("flows"), built: true, wants: ["python", "kafka", "java-17", "node22", "node-red-5"] },
   { name: "package", minutes: 10, ...mocha("package"), built: true, wants: ["node22", "node-red-5"] },
   { name: "browser", minutes: 10, ...mocha("browser"), built: true, wants: ["chromium"] },
 ];

@@ -41,7 +41,7 @@ const text = (value: unknown): string => (typeof value === "string" ? value.trim
 /**
  * Reads an account. Where key or secret is empty, APCA_API_KEY_ID and APCA_API_SECRET_KEY of the environment serve, or ALPACA_KEY and ALPACA_SECRET.
  *
- * @throws TicklakeError CONFIG_INVALID saying what is missing or wrong; never with a secret
+ * @throws TicklakeError CONFIG_INVALID saying what is missing (then also in `details.missing`) or wrong; never with a secret
  */
 export function parseAccount(settings: AccountSettings, credentials: AccountCredentials, variable: (name: string) => string | undefined): Account {
   const feed = (text(settings.feed) || "iex").toLowerCase() as FeedName;
@@ -51,7 +51,8 @@ export function parseAccount(settings: AccountSettings, credentials: AccountCred
   const key = given(credentials.key) || variable("APCA_API_KEY_ID") || variable("ALPACA_KEY") || "";
   const secret = given(credentials.secret) || variable("APCA_API_SECRET_KEY") || variable("ALPACA_SECRET") || "";
   if (key === "" || secret === "") {
-    throw invalid(`The account has no ${key === "" ? "key" : "secret"}. Enter it in alpaca-account, or set the environment variables APCA_API_KEY_ID and APCA_API_SECRET_KEY for Node-RED.`);
+    const missing = key === "" ? "key" : "secret";
+    throw new TicklakeError("CONFIG_INVALID", `The account has no ${missing}. Enter it in alpaca-account, or set the environment variables APCA_API_KEY_ID and APCA_API_SECRET_KEY for Node-RED.`, { details: { missing } });
   }
   // They travel in HTTP headers, too.
   if (!/^[\x21-\x7e]+$/.test(key) || !/^[\x21-\x7e]+$/.test(secret)) throw invalid("Key or secret of the account holds a blank or a character that no key has. Copy them again.");

@@ -1,4 +1,6 @@
 import { TicklakeError } from "../errors";
+import { BodyTooLarge, bodyText } from "../http-body";
+import { withoutSecrets } from "../redact";
 import { backoffMs } from "../retry";
 import { parseJson } from "../trades/explode-json";
 import type { Account } from "./account";
@@ -20,6 +22,8 @@ export interface HistoryRequest {
 
 /** Trades of a page; the most that Alpaca gives at once. */
 const LIMIT = 10_000;
+/** Beyond any page of LIMIT trades. */
+const MAX_ANSWER_BYTES = 32 * 1_048_576;
 const TIMEOUT_MS = 30_000;
 
 /** Keeps requests below so many a minute: they are let through one by one, each at least its share of a minute after the one before, but for a small reserve. */
@@ -64,8 +68,8 @@ export class History {
       let problem: string;
       try {
         const response = await this.get(request, signal);
-        if (response.ok) return pageOf(await response.text());
-        wait = this.judge(response, await response.text().catch(() => ""));
+        if (response.ok) return pageOf(await this.text(response));
+        wait = this.judge(response, await this.text(response).catch(() => ""));
         problem = `HTTP ${response.status}`;
       } catch (error) {
         if (error instanceof TicklakeError) throw error;
@@ -91,6 +95,15 @@ export class History {
     });
   }
 
+  private async text(response: Response): Promise<string> {
+    try {
+      return await bodyText(response, MAX_ANSWER_BYTES);
+    } catch (error) {
+      if (!(error instanceof BodyTooLarge)) throw error;
+      throw new TicklakeError("ALPACA_REFUSED", `Historical trades cannot be fetched: ${error.message}. Check the account's address for them.`, { cause: error });
+    }
+  }
+
   /** Ms to wait when it may be tried again (undefined: the usual back-off). @throws when it is no use */
   private judge({ status, headers }: Response, body: string): number | undefined {
     if (status === 429) {
@@ -100,7 +113,7 @@ export class History {
       return ms;
     }
     if (status >= 500 || status === 408) return undefined;
-    const said = messageOf(body);
+    const said = messageOf(withoutSecrets(body, [this.account.secret, this.account.key]));
     if (status === 401 || status === 403) throw new TicklakeError("ALPACA_DENIED", `Alpaca refuses historical trades (HTTP ${status}${said}). Check key and secret, and that the plan includes this feed and these times.`);
     throw new TicklakeError("ALPACA_REFUSED", `Alpaca refuses the request for historical trades (HTTP ${status}${said}). Check symbols, start and end.`);
   }

@@ -74,6 +74,7 @@ export class Lane<B extends LaneBatch> {
 
   /** Trades or messages that are not delivered yet. */
   get buffered(): number { return this.waitingCount + this.underWayCount; }
+  get unsent(): number { return this.waitingCount; }
   get backingOff(): boolean { return this.notBefore > this.clock.now(); }
   /** So full that whoever can wait should. */
   get halfFull(): boolean { return this.buffered * 2 >= this.options.max; }

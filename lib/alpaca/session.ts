@@ -1,4 +1,5 @@
 import { TicklakeError } from "../errors";
+import { withoutSecrets } from "../redact";
 import { backoffMs } from "../retry";
 import type { MarketClock } from "./calendar";
 import { encodeMsgpack } from "./msgpack";
@@ -289,8 +290,9 @@ export class Session {
 
   // ---- trouble ---------------------------------------------------------------------------------------------------
 
-  private refused(code: unknown, msg: unknown): void {
+  private refused(code: unknown, told: unknown): void {
     const { events } = this.deps;
+    const msg = typeof told === "string" ? withoutSecrets(told, [this.options.secret, this.options.key]) : told;
     const { action } = meaningOf(code);
     const request = this.requests[0];
     const starting = request?.kind === "first" && !this.everLive;

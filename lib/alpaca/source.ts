@@ -37,6 +37,8 @@ export interface SourceDeps {
     /** Flows run. */
     sending(): boolean;
     hasRoom(): boolean;
+    /** Sinks write at once what they hold of this source. */
+    press(): void;
     send: LanePort<Batch>["send"];
   };
   readonly policy: SourcePolicy<Batch>;
@@ -60,6 +62,8 @@ export interface CarriedOver {
 const SETTLE_MS = 2000;
 /** The history is asked for this much more on both sides of a gap: reports come late. */
 const OVERLAP_MS = 2000;
+/** At the end of the process: how often sinks are asked to write, ms. */
+const PRESS_EVERY_MS = 100;
 /** Broken frames are told at most so often, ms. */
 const TELL_EVERY_MS = 60_000;
 
@@ -83,6 +87,7 @@ export class AlpacaSource {
   private resumed = false;
   private tookOver = false;
   private wasRunning = false;
+  private ending = false;
 
   constructor(private readonly config: AlpacaInConfig, private readonly deps: SourceDeps, private readonly carried?: CarriedOver) {
     const { account, clock, news } = deps;
@@ -137,6 +142,7 @@ export class AlpacaSource {
    */
   start(symbols: readonly string[]): void {
     if (this.session.running) return;
+    if (this.ending) throw new TicklakeError("STOPPED", "Node-RED is ending: the feed is not opened again.");
     if (this.session.state === "fatal") throw new TicklakeError("ALPACA_DENIED", `${this.session.reason} Nothing is tried before the next deploy.`);
     if (this.carriedGap && !this.resumed) this.gaps.resume(this.carriedGap, symbols);
     this.resumed = true;
@@ -188,10 +194,27 @@ export class AlpacaSource {
   /** Says goodbye to the server. What is not delivered is handed over to a successor in `finish`. */
   async disconnect(): Promise<void> {
     this.backfill.stop();
-    this.wasRunning = this.session.running;
+    this.wasRunning ||= this.session.running;
     await this.stop();
     this.gaps.end();
     this.overflows.flush();
+  }
+
+  /**
+   * The process ends: says goodbye to the server and gives the flow what is buffered. Resolves when all of it is delivered, when it cannot be
+   * (flows do not run, `stop` gave up), or when aborted.
+   */
+  async drain(aborted: AbortSignal): Promise<void> {
+    this.ending = true;
+    await this.disconnect();
+    const { clock, port } = this.deps;
+    const lanes = [this.trades, this.messages];
+    const left = (lane: Lane<Batch>): boolean => lane.buffered > 0 && !lane.stopped;
+    while (port.sending() && lanes.some(left) && !aborted.aborted) {
+      // While more waits, a source at its bound presses by itself; in the end sinks would wait for their interval.
+      if (lanes.every(({ unsent }) => unsent === 0)) port.press();
+      await sleep(clock, PRESS_EVERY_MS, aborted);
+    }
   }
 
   /** Ends for good, after the last delivery. */
@@ -209,7 +232,7 @@ export class AlpacaSource {
       ...(session.retryInMs === undefined ? {} : { retryInMs: session.retryInMs }),
       subscriptions: session.force,
       tradesPerSecond: this.rate.at(this.deps.clock.now(), this.received), received: this.received, sent: trades.sent, delivered: trades.deliveredCount,
-      buffered: trades.buffered + collector.collected, dropped: trades.droppedCount, duplicates: collector.duplicates, malformed: collector.malformed, unknown: collector.unknown,
+      buffered: trades.buffered + collector.collected, unsent: trades.unsent + collector.collected, dropped: trades.droppedCount, duplicates: collector.duplicates, malformed: collector.malformed, unknown: collector.unknown,
       otherSent: messages.sent, otherDropped: messages.droppedCount, gaps: this.gaps.count, backfilled: this.backfilled, backfills: this.backfill.pending, backfillProgress: this.backfill.progress,
       failedDeliveries: trades.failures + messages.failures, backingOff: trades.backingOff || messages.backingOff, stopped: trades.stopped || messages.stopped,
     };

@@ -1,5 +1,6 @@
 import { formatCount, RateMeter } from "../trades/generator-rate";
 import { formatWait } from "../trades/pace";
+import type { Reading } from "../metrics/reading";
 import type { SessionState, Subscriptions } from "./types";
 
 /** What alpaca-in counts, as it answers `status`. Totals are since the deploy. */
@@ -24,6 +25,8 @@ export interface SourceStatistics {
   readonly sent: number;
   readonly delivered: number;
   readonly buffered: number;
+  /** Of those that are buffered: not sent yet, or waiting to be sent again. */
+  readonly unsent: number;
   readonly dropped: number;
   readonly duplicates: number;
   readonly malformed: number;
@@ -67,4 +70,17 @@ export function describeSource(s: SourceStatistics): { kind: "ok" | "idle" | "wa
   const text = `live, ${formatCount(s.tradesPerSecond)}/s, ${totals}${dropped}${s.backfills > 0 ? ", backfilling" : ""}${market}`;
   if (s.backingOff) return { kind: "warn", text: `delivery failed, sending again: ${totals}${dropped}` };
   return { kind: dropped === "" ? "ok" : "warn", text };
+}
+
+/** Why the feed does not come through; undefined while it does, and while nobody has started it. */
+export function notReadyOf(s: SourceStatistics): string | undefined {
+  const fine = s.state === "live" ? !s.stopped : s.state === "idle";
+  return fine ? undefined : describeSource(s).text;
+}
+
+/** As metrics. What came and was not sent yet is lag; a feed cannot wait, so what does not fit is dropped. */
+export function figuresOf(s: SourceStatistics): Reading {
+  return {
+    recordsIn: s.received + s.backfilled, lag: s.unsent, dropped: s.dropped + s.otherDropped, duplicates: s.duplicates, rejected: s.malformed, gaps: s.gaps,
+  };
 }

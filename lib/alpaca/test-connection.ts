@@ -1,4 +1,5 @@
 import { asTicklakeError, TicklakeError } from "../errors";
+import { withoutSecrets } from "../redact";
 import type { Account } from "./account";
 import { meaningOf, streamError, upgradeError } from "./protocol-errors";
 import type { OpenSocket } from "./socket";
@@ -31,7 +32,7 @@ export function testStream(account: Account, open: OpenSocket): Promise<string> 
             if (T === "success" && msg === "connected") socket.send(JSON.stringify({ action: "auth", key: account.key, secret: account.secret }));
             else if (T === "success" && msg === "authenticated") end(undefined, `Logged in to the feed ${account.label}.`);
             else if (T === "error" && meaningOf(code).action === "reauthenticate") end(undefined, `The feed ${account.label} answers; another connection of the account is open to it at present (a deployed alpaca-in?).`);
-            else if (T === "error") end(streamError(code, msg, account.label));
+            else if (T === "error") end(streamError(code, withoutSecrets(String(msg), [account.secret, account.key]), account.label));
           }
         } catch (error) {
           end(asTicklakeError(new TicklakeError("ALPACA_UNREACHABLE", `${account.url} does not speak Alpaca's protocol.`, { cause: error })));

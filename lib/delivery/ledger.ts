@@ -104,6 +104,7 @@ export class Ledger implements PartOwner {
     this.settlement.groups.set(token, entry.own);
     source.open++;
     source.opened++;
+    source.openedRecords += spec.records;
     source.records += spec.records;
     source.bytes += spec.bytes;
     if (source.full) this.settlement.look(source);

@@ -17,6 +17,7 @@ export class SourceRecord {
   records = 0;
   bytes = 0;
   opened = 0;
+  openedRecords = 0;
   delivered = 0;
   deliveredRecords = 0;
   failed = 0;

@@ -1,4 +1,5 @@
 import type { Entry, SourceRecord } from "./model";
+import type { Reading } from "../metrics/reading";
 import type { OpenPartition, SourceStats } from "./types";
 
 /** What a source has under way, for statuses and the panel "where is my data". Pure looks at the ledger's records. */
@@ -10,9 +11,14 @@ export function statsOf(source: SourceRecord): SourceStats {
     if (at !== undefined && (oldest === undefined || at < oldest)) oldest = at;
   }
   return {
-    open: source.open, records: source.records, bytes: source.bytes, opened: source.opened, delivered: source.delivered,
+    open: source.open, records: source.records, bytes: source.bytes, opened: source.opened, openedRecords: source.openedRecords, delivered: source.delivered,
     deliveredRecords: source.deliveredRecords, failed: source.failed, ...(oldest === undefined ? {} : { oldestOpenedAt: oldest }),
   };
+}
+
+/** The same as metrics. A source sends what it reads: one that keeps a buffer in between says itself what it has read. */
+export function readingOf({ openedRecords, deliveredRecords, records, failed }: SourceStats): Reading {
+  return { recordsIn: openedRecords, recordsOut: openedRecords, delivered: deliveredRecords, inFlight: records, failedDeliveries: failed };
 }
 
 /** Per partition with open deliveries: how many, and who holds the oldest one. */

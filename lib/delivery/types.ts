@@ -165,6 +165,8 @@ export interface SourceStats {
   readonly records: number;
   readonly bytes: number;
   readonly opened: number;
+  /** Records of the deliveries opened; what was opened again after a failure counts again. */
+  readonly openedRecords: number;
   readonly delivered: number;
   readonly deliveredRecords: number;
   readonly failed: number;

@@ -1,4 +1,5 @@
 import { TicklakeError } from "../errors";
+import { withoutSecrets } from "../redact";
 import type { KafkaOptions } from "./types";
 import { kafkajs } from "./kafkajs";
 
@@ -42,7 +43,7 @@ function oauthBearer(token: () => Promise<string>) {
       const challenge = await saslAuthenticate({ request: bytes(`n,,\u0001auth=Bearer ${value}\u0001\u0001`), response });
       if (!challenge) return;
       await saslAuthenticate({ request: bytes("\u0001") }).catch(() => {});
-      throw new TicklakeError("KAFKA_DENIED", `The broker refused the token (SASL oauthbearer): ${reason(challenge)}. Check that it has not expired and is meant for this cluster.`, { details: { access: true } });
+      throw new TicklakeError("KAFKA_DENIED", `The broker refused the token (SASL oauthbearer): ${reason(withoutSecrets(challenge, [value]))}. Check that it has not expired and is meant for this cluster.`, { details: { access: true } });
     },
   });
 }

@@ -1,10 +1,13 @@
 import { ClusterAdmin } from "./admin";
 import { KafkaCluster } from "./cluster";
+import { systemClock } from "./consumer/clock";
+import { clusterWire } from "./consumer/cluster-wire";
 import { GroupConsumer } from "./consumer/consumer";
 import { quietLog } from "./log";
 import { CONNECTION_TIMES } from "./options";
 import { IdempotentProducer } from "./producer/producer";
 import { Transactions } from "./producer/transactions";
+import { TopicReading } from "./read-once";
 import type { ConsumerEvents, ConsumerOptions, KafkaClient, KafkaConsumer, KafkaOptions, KafkaProducer, ProducerOptions, TransactionalOptions, TransactionalProducer } from "./types";
 
 /** Somebody may be waiting for an answer in the editor: the admin's connections give up sooner. */
@@ -31,6 +34,14 @@ export function openKafka(options: KafkaOptions): KafkaClient {
     consumer: (given: ConsumerOptions, events: ConsumerEvents): KafkaConsumer => new GroupConsumer({ cluster, log }, given, events),
     producer: (given: ProducerOptions): KafkaProducer => new IdempotentProducer({ cluster: cluster() }, given),
     transactional: (given: TransactionalOptions): TransactionalProducer => new Transactions({ cluster: cluster() }, given),
+    async readOnce(topic, records, signal) {
+      const wire = clusterWire(cluster, "", systemClock, CONNECTION_TIMES.requestTimeoutMs);
+      try {
+        return await new TopicReading(wire, topic, signal).run(records);
+      } finally {
+        await wire.close();
+      }
+    },
     close: async () => { await Promise.all([...open].map((one) => one.close())); },
   };
 }

@@ -1,4 +1,5 @@
 import { TicklakeError, asTicklakeError } from "../errors";
+import { withoutSecrets } from "../redact";
 import { KAFKA_ERRORS } from "./error-codes";
 import type { KafkaOptions } from "./types";
 import type { KafkajsError } from "./kafkajs";
@@ -135,7 +136,9 @@ function saslError(text: string, at: string, details: Record<string, unknown>, o
     return new TicklakeError("KAFKA_UNREACHABLE",
       `The connection to ${at} was lost while authenticating (${mechanism}). If this lasts, the broker may expect TLS or another mechanism on this port.`, { cause, details: { ...details, connection: true } });
   }
-  return new TicklakeError("KAFKA_DENIED", `${at} refused ${who} (SASL ${mechanism}). Check user name, password and mechanism. ${sentence(text)}`, { cause, details: { ...details, access: true } });
+  const said = withoutSecrets(text, [options?.sasl?.password]);
+  // A cause is shown with the error; one that repeats the password is not kept.
+  return new TicklakeError("KAFKA_DENIED", `${at} refused ${who} (SASL ${mechanism}). Check user name, password and mechanism. ${sentence(said)}`, { ...(said === text ? { cause } : {}), details: { ...details, access: true } });
 }
 
 function sentence(text: string): string {

@@ -6,6 +6,9 @@
 export interface TopicPartition { readonly topic: string; readonly partition: number }
 export interface PartitionOffset extends TopicPartition { readonly offset: bigint }
 
+/** What was read of a partition: `count` records from `earliest` up to and without `end`. */
+export interface TopicRead extends TopicPartition { readonly earliest: bigint; readonly end: bigint; readonly count: number }
+
 export type SaslMechanism = "none" | "plain" | "scram-sha-256" | "scram-sha-512" | "oauthbearer";
 
 /** How to reach a cluster. Secrets are in here: never log it. */
@@ -32,6 +35,13 @@ export interface KafkaClient {
   consumer(options: ConsumerOptions, events: ConsumerEvents): KafkaConsumer;
   producer(options: ProducerOptions): KafkaProducer;
   transactional(options: TransactionalOptions): TransactionalProducer;
+  /**
+   * Shows every committed record that a topic holds, partition by partition, from the first that is retained up to the end as it was when the
+   * partition's turn came. No consumer group has a part in it. What repetition mends is repeated for 30 s.
+   *
+   * @throws TicklakeError KAFKA_TOPIC_UNKNOWN, KAFKA_DENIED, KAFKA_RECORD_DAMAGED, KAFKA_UNREACHABLE, STOPPED (by `signal`), what `records` throws
+   */
+  readOnce(topic: string, records: (set: RecordSet) => void, signal?: AbortSignal): Promise<TopicRead[]>;
   /** Closes every connection. Consumers and producers were closed before. */
   close(): Promise<void>;
 }

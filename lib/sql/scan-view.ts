@@ -64,6 +64,8 @@ export class ScanViews {
     if ("paths" in scan) return files.map((file) => scan.paths.get(file.filePath)!);
     const { io, metadata, lease } = scan;
     const stored = files.filter((file) => !isLocal(file.filePath)).map((file) => ({ io, location: file.filePath, size: file.fileSizeInBytes }));
+    // The engine opens local files by itself, without asking the table's storage.
+    for (const { filePath } of files) if (isLocal(filePath)) await io.admit?.(filePath);
     const copies = whole ? await lease.whole(stored, metadata["table-uuid"]) : await lease.footers(stored, metadata["table-uuid"]);
     let next = 0;
     return files.map((file) => (isLocal(file.filePath) ? localPath(file.filePath) : copies[next++]!));

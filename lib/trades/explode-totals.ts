@@ -5,6 +5,8 @@ export const QUIET_MS = 3000;
 
 /** What explode-trades has done since it was deployed, for its status. */
 export class ExplodeTotals {
+  /** Elements of the messages that came: records, trades, or one per message that is neither. */
+  elements = 0;
   trades = 0;
   rejects = 0;
   duplicates = 0;
@@ -13,8 +15,9 @@ export class ExplodeTotals {
   private readonly meter = new RateMeter();
   private sampledAt = -Infinity;
 
-  /** Counts one message; `at` in ms. */
-  add(trades: number, rejects: number, duplicates: number, at: number): void {
+  /** Counts one message of so many elements; `at` in ms. */
+  add(elements: number, trades: number, rejects: number, duplicates: number, at: number): void {
+    this.elements += elements;
     this.trades += trades;
     this.rejects += rejects;
     this.duplicates += duplicates;

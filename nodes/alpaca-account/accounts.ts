@@ -28,3 +28,21 @@ export function accountOf(RED: NodeAPI, id: unknown): SharedAccount {
   if (!node.shared) throw new TicklakeError("CONFIG_INVALID", `The node ${node.name || id} is no Alpaca account. Open the node and choose one.`);
   return node.shared;
 }
+
+/**
+ * The account for a source. A source that does not begin by itself may lack keys: it is one of several that a flow chooses from, says so in
+ * its status, and answers what would start it with the error. Undefined then.
+ *
+ * @throws TicklakeError CONFIG_INVALID saying what to do
+ */
+export function accountUnlessResting(RED: NodeAPI, node: Node, id: unknown, autoStart: boolean): SharedAccount | undefined {
+  try {
+    return accountOf(RED, id);
+  } catch (caught) {
+    const error = caught as TicklakeError;
+    if (autoStart || error.details?.["missing"] === undefined) throw error;
+    node.status({ fill: "grey", shape: "ring", text: `not started; no ${String(error.details["missing"])} yet` });
+    node.on("input", (_msg, _send, done) => done(error));
+    return undefined;
+  }
+}

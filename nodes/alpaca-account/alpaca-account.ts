@@ -21,9 +21,9 @@ export = (RED: NodeAPI): void => {
       if (!(perMinute >= 1)) throw new TicklakeError("CONFIG_INVALID", "restPerMinute: the least is 1.");
       node.shared = { account, rateLimit: new RateLimit(perMinute), users: new Set() };
     } catch (caught) {
-      // Told by every node that uses it, and once here.
       node.invalid = asTicklakeError(caught, "CONFIG_INVALID");
-      node.error(node.invalid.message, { error: node.invalid });
+      // Told by every node that needs it, and what is wrong once here. That there are no keys yet is nothing wrong as long as nobody needs them.
+      if (node.invalid.details?.["missing"] === undefined) node.error(node.invalid.message, { error: node.invalid });
     }
   }, { credentials: { key: { type: "text" }, secret: { type: "password" } } });
 

@@ -5,15 +5,19 @@ import { parseControl } from "../../lib/alpaca/control";
 import type { Timings } from "../../lib/alpaca/session";
 import { openWebSocket } from "../../lib/alpaca/socket";
 import { AlpacaSource, type Batch, type CarriedOver } from "../../lib/alpaca/source";
+import { figuresOf, notReadyOf } from "../../lib/alpaca/status";
 import type { AlpacaClock } from "../../lib/alpaca/types";
+import { readingOf } from "../../lib/delivery/panel";
 import { FailurePolicy } from "../../lib/delivery/policy";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { setLazyPayload, type LazyPayload } from "../../lib/trades/lazy";
 import { parseSymbols } from "../../lib/units";
-import { accountOf } from "../alpaca-account/accounts";
+import { accountUnlessResting } from "../alpaca-account/accounts";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource, type Outgoing } from "../shared/delivery";
+import { beforeEnd, closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
+import { observe } from "../shared/observe";
 import { typedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
 
@@ -47,7 +51,8 @@ export = (RED: NodeAPI): void => {
     if (given.onFailure === "dead-letter") throw new TicklakeError("CONFIG_INVALID", "onFailure: choose retry or stop; dead-letter is for kafka-in.");
     // Half of the buffer may be under way: sinks are pressed to write before anything has to be dropped.
     const options = { ...given, maxInFlight: Math.max(1, Math.ceil(config.maxBuffered / 2)) };
-    const shared = accountOf(RED, raw["account"]);
+    const shared = accountUnlessResting(RED, node, raw["account"], config.autoStart);
+    if (!shared) return;
     const others = [...shared.users].filter((id) => id !== node.id && RED.nodes.getNode(id));
     if (others.length > 0) node.warn(`${nodeLabel(RED, others[0]!)} streams from the same account. Alpaca's plans allow one connection per feed: use one alpaca-in for all symbols, unless yours allows more.`);
     shared.users.add(node.id);
@@ -77,6 +82,7 @@ export = (RED: NodeAPI): void => {
       port: {
         sending: () => ledger.sending,
         hasRoom: () => ledger.hasRoom(),
+        press: () => ledger.press(),
         send: (spec, batch) => ledger.send(spec, messageOf(batch)),
       },
       policy: new FailurePolicy(options),
@@ -106,9 +112,17 @@ export = (RED: NodeAPI): void => {
       if (heldUpBy !== undefined && kind === "ok") status.warn(short(`held up by ${heldUpBy}: ${text}`));
       else status[kind](short(text));
     }
+    observe(node, { read: () => ({ ...readingOf(ledger.stats()), ...figuresOf(source.statistics()) }), notReady: () => notReadyOf(source.statistics()) });
     const ticker = setInterval(show, 1000);
     ticker.unref();
     show();
+
+    // A feed cannot be read again: before the process ends, what it has brought is delivered.
+    const stays = beforeEnd(async (aborted) => {
+      await source.drain(aborted);
+      const left = source.statistics().buffered;
+      node.log(left === 0 ? "Unsubscribed; everything that came is delivered." : `Unsubscribed; ${left} trades could not be delivered in time.`);
+    });
 
     node.on("input", (msg, _send, done) => {
       control(msg).then(() => { show(); done(); }, (error: unknown) => done(asTicklakeError(error)));
@@ -116,10 +130,11 @@ export = (RED: NodeAPI): void => {
 
     node.on("close", (removed: boolean, done: () => void) => {
       clearInterval(ticker);
+      stays();
       shared.users.delete(node.id);
       void source.disconnect()
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
-        .then(() => ledger.drain(DRAIN_MS))
+        .then(() => ledger.drain(closeBudget(DRAIN_MS)))
         .finally(() => {
           ledger.close();
           handOver(node, source.finish(), removed);

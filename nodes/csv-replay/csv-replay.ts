@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeAPI, NodeMessage } from "node-red";
+import { readingOf } from "../../lib/delivery/panel";
 import { FailurePolicy } from "../../lib/delivery/policy";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import type { FileRules } from "../../lib/trades/csv";
@@ -13,7 +14,9 @@ import { controlWord, Replayer } from "../../lib/trades/replayer";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
+import { observe } from "../shared/observe";
 import { isPerMessage, typedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
 
@@ -46,13 +49,17 @@ export = (RED: NodeAPI): void => {
     let heldUpBy: string | undefined;
     let failure: Error | undefined;
     let begun = false;
+    let rejected = 0;
     let turn: Promise<void> = Promise.resolve();
 
     const replayer = new Replayer(rules, {
       port: {
         ready: () => source.sending && source.hasRoom(),
         whenReady: (signal) => source.whenRoom(signal),
-        send: (spec, batch) => { source.send(spec, messages(batch)); },
+        send: (spec, batch) => {
+          rejected += batch.rejects.length;
+          source.send(spec, messages(batch));
+        },
       },
       policy: new FailurePolicy(options),
       clock: systemClock,
@@ -135,6 +142,7 @@ export = (RED: NodeAPI): void => {
       else if (heldUpBy !== undefined && kind === "ok") status.warn(short(`held up by ${heldUpBy}: ${text}`));
       else status[kind](short(text));
     }
+    observe(node, { read: () => ({ ...readingOf(source.stats()), rejected }), notReady: () => (replayer.statistics()?.state === "stopped" ? replayer.describe()?.text : undefined) });
     const ticker = setInterval(show, 1000);
     ticker.unref();
     show();
@@ -146,7 +154,7 @@ export = (RED: NodeAPI): void => {
     node.on("close", (done: () => void) => {
       clearInterval(ticker);
       replayer.close();
-      void source.drain(DRAIN_MS).finally(() => {
+      void source.drain(closeBudget(DRAIN_MS)).finally(() => {
         source.close();
         status.end();
         done();

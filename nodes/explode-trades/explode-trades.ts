@@ -9,6 +9,7 @@ import { DedupeWindow } from "../../lib/trades/explode-dedupe";
 import { ExplodeTotals, QUIET_MS } from "../../lib/trades/explode-totals";
 import { defineNode } from "../shared/define";
 import { deliveryFailed, withToken } from "../shared/delivery";
+import { observe } from "../shared/observe";
 import { StatusLine } from "../shared/status";
 
 type Message = NodeMessage & { delivery?: unknown; kafka?: { topic?: unknown; partition?: unknown } };
@@ -24,11 +25,13 @@ export = (RED: NodeAPI): void => {
     const rejectsWired = (config["wires"] as unknown[][] | undefined)?.[1]?.length;
     let warned = false;
     const show = (): void => status.set(totals.status(performance.now(), dedupe?.cut ?? 0));
+    observe(node, { read: () => ({ recordsIn: totals.elements, recordsOut: totals.trades, rejected: totals.rejects, duplicates: totals.duplicates }) });
     const quiet = setTimeout(show, QUIET_MS).unref();
 
     node.on("input", (received, send, done) => {
       const msg = received as Message;
       const lazy = lazyPayload(msg);
+      const elements = lazy ? lazy.length : Array.isArray(msg.payload) ? msg.payload.length : 1;
       const { trades, rejects, duplicates } = lazy instanceof LazyRawTrades && !dedupe ? explodeColumns(lazy, options)
         : lazy instanceof LazyRecords ? explodeRecords(lazy, options, contextOf(msg)) : explode(msg.payload, options, contextOf(msg));
       if (rejects.length > 0) {
@@ -41,7 +44,7 @@ export = (RED: NodeAPI): void => {
       if (trades instanceof LazyTrades) setLazyPayload(msg, trades);
       else msg.payload = trades;
       send(msg);
-      totals.add(trades.length, rejects.length, duplicates, performance.now());
+      totals.add(elements, trades.length, rejects.length, duplicates, performance.now());
       show();
       quiet.refresh();
       done();

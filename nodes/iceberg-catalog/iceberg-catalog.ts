@@ -13,10 +13,12 @@ import { type CatalogDialog, CREDENTIALS, credentialsOf, variableIn } from "./di
 
 export = (RED: NodeAPI): void => {
   const userDir = (): string => RED.settings.userDir ?? process.cwd();
+  const { warehouseDirs } = (RED.settings as { ticklake?: { warehouseDirs?: readonly string[] } }).ticklake ?? {};
+  const confined = warehouseDirs ? { allowed: warehouseDirs } : {};
 
   defineNode<CatalogNode>(RED, "iceberg-catalog", (node, config) => {
     try {
-      node.catalog = openCatalog(config as CatalogSettings, userDir(), { credentials: (node.credentials ?? {}) as CatalogCredentials, onWarning: (message) => node.warn(message) });
+      node.catalog = openCatalog(config as CatalogSettings, userDir(), { credentials: (node.credentials ?? {}) as CatalogCredentials, onWarning: (message) => node.warn(message), ...confined });
       const secrets = secretProperties(config["properties"]);
       if (secrets.length > 0) node.warn(`${secrets.join(", ")} in the catalog's properties can be read by whoever reads the flow. Enter them in the fields for credentials.`);
     } catch (caught) {
@@ -34,7 +36,7 @@ export = (RED: NodeAPI): void => {
     // Who may only look must not learn from an answer what a variable holds.
     const later = variableIn(dialog);
     if (later !== undefined) return Promise.resolve({ ok: true, message: `${later} is filled in at the deploy; the nodes that use the catalog then say whether it can be used.` });
-    return testCatalog(() => openCatalog(dialog, userDir(), { credentials: credentialsOf(RED, dialog), impatient: true }));
+    return testCatalog(() => openCatalog(dialog, userDir(), { credentials: credentialsOf(RED, dialog), impatient: true, ...confined }));
   });
   adminEndpoint(RED, "get", "iceberg-catalog/:id/tables", "iceberg-catalog.read", async ({ params }) => ({ tables: await listAllTables(deployedCatalog(RED, params["id"])) }));
   adminEndpoint(RED, "get", "iceberg-catalog/:id/columns", "iceberg-catalog.read", async ({ params, query }) => {

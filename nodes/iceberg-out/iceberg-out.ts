@@ -15,8 +15,10 @@ import { catalogOf } from "../iceberg-catalog/catalogs";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode } from "../shared/define";
 import { openSink, withToken, type NodeSink } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { completeWatch } from "../shared/complete-watch";
 import { useEncoder } from "../shared/encoder";
+import { observe } from "../shared/observe";
 import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
 import { SinkStatus } from "./sink-status";
@@ -49,6 +51,8 @@ export = (RED: NodeAPI): void => {
     const encoder = useEncoder();
     const status = new SinkStatus(new StatusLine(node));
     const targets = new Map<string, Target>();
+    const counted = { recordsIn: 0, recordsOut: 0, rejected: 0, duplicates: 0 };
+    const figures = observe(node, { read: () => ({ ...counted, inFlight: waitingRows() }), notReady: () => status.notReady(waitingRows()) });
     /** Sinks whose tables are open, the one used longest ago first. */
     const awake = new Set<TableSink>();
     // Known as a sink from the start, before the first message says which tables there are.
@@ -84,6 +88,9 @@ export = (RED: NodeAPI): void => {
       return known;
     }
 
+    /** Of all tables; asked only when somebody looks. */
+    function waitingRows(): number { return [...targets.values()].reduce((sum, { sink }) => sum + sink.waiting, 0); }
+
     /** Lets go of tables that have been idle longest when too many are open. */
     function rouse(sink: TableSink): void {
       awake.delete(sink);
@@ -101,6 +108,9 @@ export = (RED: NodeAPI): void => {
           for (const { name, type, from } of result.columns ?? []) node.log(from ? `${table}: column ${name} is ${type} now, it was ${from}` : `${table}: new column ${name} (${type})`);
           status.committed(table, result, waiting());
           meter.add(result);
+          counted.recordsOut += result.rows;
+          counted.duplicates += result.duplicates;
+          figures?.batch(result.rows, result.ms, Date.now());
           targets.get(table)?.care.committed(result.files);
           sendResults(node, result, parts.map((part) => contexts.get(part)));
         },
@@ -110,6 +120,7 @@ export = (RED: NodeAPI): void => {
         },
         rejected(row, reason, part) {
           status.rejected();
+          counted.rejected++;
           if (!rejectsWired && !warned) {
             warned = true;
             node.warn(`${reason}. Rejected rows are lost while output 2 is not wired.`);
@@ -140,6 +151,7 @@ export = (RED: NodeAPI): void => {
       if (part.state !== "held") return;
       contexts.set(part, { msg: withoutPayload(msg), send });
       rouse(sink);
+      counted.recordsIn += rows.length;
       sink.add(rows, part);
       // Node-RED holds the message until it is done. Its rows are columns by now, and a source would send them again: let go of them, unless
       // somebody wants to see them (measured at 100,000 trades/s: half the memory, a fifth of the pauses).
@@ -167,7 +179,7 @@ export = (RED: NodeAPI): void => {
     });
 
     node.on("close", (done: () => void) => {
-      void Promise.all([...targets.values()].flatMap(({ sink, care }) => [care.close(), sink.close(CLOSE_MS)]))
+      void Promise.all([...targets.values()].flatMap(({ sink, care }) => [care.close(), sink.close(closeBudget(CLOSE_MS))]))
         .then(() => encoder.release())
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
         .then(() => { self.close(); status.end(); done(); });

@@ -1,5 +1,6 @@
 import type { TicklakeError } from "../../lib/errors";
 import type { CommitResult } from "../../lib/iceberg/sink/committer";
+import { keepsFromWorking } from "../../lib/metrics/health";
 import { short } from "../shared/define";
 import type { StatusLine } from "../shared/status";
 
@@ -31,7 +32,7 @@ export class SinkStatus {
   /** What maintenance did last, and tables whose history is too long. */
   #maintained: string | undefined;
   readonly #advice = new Map<string, string>();
-  #trouble: { table: string; show: () => void } | undefined;
+  #trouble: { table: string; text: () => string; error: TicklakeError; until?: number } | undefined;
 
   constructor(private readonly line: StatusLine) {
     line.idle("ready");
@@ -44,6 +45,18 @@ export class SinkStatus {
 
   rejected(): void { this.#rejected++; }
 
+  get #total(): number {
+    let sum = 0;
+    for (const rows of this.#waiting.values()) sum += rows;
+    return sum;
+  }
+
+  /** Why nothing can be committed now, in the words of the status; undefined while it can. */
+  notReady(waiting: number): string | undefined {
+    if (!this.#trouble || !keepsFromWorking(this.#trouble.error, this.#trouble.until, waiting, Date.now())) return undefined;
+    return this.#trouble.text();
+  }
+
   committed(table: string, result: CommitResult, waiting: number): void {
     this.#last = result;
     if (this.#trouble?.table === table) this.#trouble = undefined;
@@ -51,12 +64,12 @@ export class SinkStatus {
   }
 
   retrying(table: string, error: TicklakeError, waitMs: number): void {
-    this.#trouble = { table, show: () => this.line.warn(short(`${TROUBLE[error.code] ?? error.code}, next try in ${Math.ceil(waitMs / 1000)} s, ${number(this.#total)} rows wait`)) };
+    this.#trouble = { table, error, until: Date.now() + waitMs, text: () => short(`${TROUBLE[error.code] ?? error.code}, next try in ${Math.ceil(waitMs / 1000)} s, ${number(this.#total)} rows wait`) };
     this.#show();
   }
 
   failed(table: string, error: TicklakeError): void {
-    this.#trouble = { table, show: () => this.line.fail(short(ADVICE[error.code]?.(error) ?? error.message)) };
+    this.#trouble = { table, error, text: () => short(ADVICE[error.code]?.(error) ?? error.message) };
     this.#show();
   }
 
@@ -73,14 +86,8 @@ export class SinkStatus {
 
   end(): void { this.line.end(); }
 
-  get #total(): number {
-    let sum = 0;
-    for (const rows of this.#waiting.values()) sum += rows;
-    return sum;
-  }
-
   #show(): void {
-    if (this.#trouble) { this.#trouble.show(); return; }
+    if (this.#trouble) { this.line[this.#trouble.until === undefined ? "fail" : "warn"](this.#trouble.text()); return; }
     if (this.#rejected > 0 && !this.#last && this.#total === 0) {
       this.line.warn(`no row fits the table: ${number(this.#rejected)} rejected, reasons on output 2`);
       return;

@@ -7,9 +7,12 @@ import { KafkaSource } from "../../lib/kafka/source/source";
 import { setLazyPayload } from "../../lib/trades/lazy";
 import { brokerOf } from "../kafka-broker/brokers";
 import { adminEndpoint } from "../shared/admin";
+import { readingOf } from "../../lib/delivery/panel";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
+import { observe } from "../shared/observe";
 import { StatusLine } from "../shared/status";
 
 /** Node-RED gives `close` 15 s. */
@@ -87,6 +90,7 @@ export = (RED: NodeAPI): void => {
       nodeName: (id) => nodeLabel(RED, id),
     });
     node.source = kafka;
+    observe(node, { read: () => ({ ...readingOf(ledger.stats()), ...kafka.figures() }), notReady: () => kafka.notReady() });
     const ticker = setInterval(show, 1000);
     ticker.unref();
     show();
@@ -98,7 +102,7 @@ export = (RED: NodeAPI): void => {
 
     node.on("close", (done: () => void) => {
       clearInterval(ticker);
-      void kafka.close(CLOSE_MS)
+      void kafka.close(closeBudget(CLOSE_MS))
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))
         .then(() => { ledger.close(); return broker.release(); })
         .catch((error: unknown) => node.warn(`Closing: ${asTicklakeError(error).message}`))

@@ -9,6 +9,8 @@ import { adminEndpoint } from "../shared/admin";
 import { completeWatch } from "../shared/complete-watch";
 import { defineNode } from "../shared/define";
 import { openSink } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
+import { observe } from "../shared/observe";
 import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { OutStatus } from "./out-status";
 
@@ -30,6 +32,7 @@ export = (RED: NodeAPI): void => {
     const watched = completeWatch(RED, node);
     const status = new OutStatus(node, () => sink);
     let loopTold = false;
+    const figures = observe(node, { read: () => ({ recordsIn: sink.received, recordsOut: sink.written, inFlight: sink.waiting }), notReady: () => status.notReady });
 
     const ledger = openSink(RED, node, {
       settled: () => { sink.settled(); },
@@ -40,6 +43,7 @@ export = (RED: NodeAPI): void => {
       client: broker.use(), options, ledger: ledger.handle, name: node.name || `kafka-out ${node.id}`,
       events: {
         acked(result, part) {
+          figures?.batch(result.count, result.ms, Date.now());
           status.acked();
           answer(part, result.topic, result);
         },
@@ -92,7 +96,7 @@ export = (RED: NodeAPI): void => {
     });
 
     node.on("close", (done: () => void) => {
-      void sink.close(CLOSE_MS)
+      void sink.close(closeBudget(CLOSE_MS))
         .then(() => broker.release())
         .catch((error: unknown) => { node.warn(`Closing: ${asTicklakeError(error).message}`); })
         .then(() => { ledger.close(); status.end(); done(); });

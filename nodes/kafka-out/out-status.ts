@@ -1,6 +1,7 @@
 import type { Node } from "node-red";
 import { asTicklakeError, type TicklakeError } from "../../lib/errors";
-import { describeSink } from "../../lib/kafka/sink/status";
+import { describeSink, type SinkFacts } from "../../lib/kafka/sink/status";
+import { keepsFromWorking } from "../../lib/metrics/health";
 import { RateMeter } from "../../lib/trades/generator-rate";
 import { short } from "../shared/define";
 import { StatusLine } from "../shared/status";
@@ -58,20 +59,29 @@ export class OutStatus {
     this.#show();
   }
 
+  /** Why nothing can be written now, in the words of the status; undefined while it can. */
+  get notReady(): string | undefined {
+    const { written, waiting } = this.counts();
+    if (!this.#trouble || !keepsFromWorking(this.#trouble.error, this.#trouble.until, waiting, Date.now())) return undefined;
+    return describeSink({ written, waiting, rate: 0, ...this.#troubleNow() }).text;
+  }
+
   end(): void {
     this.#closed = true;
     clearInterval(this.#timer);
     this.#line.end();
   }
 
+  #troubleNow(): Pick<SinkFacts, "trouble"> {
+    if (!this.#trouble) return {};
+    const { error, until } = this.#trouble;
+    return { trouble: { error: asTicklakeError(error), ...(until === undefined ? {} : { nextTryS: Math.max(1, Math.ceil((until - Date.now()) / 1000)) }) } };
+  }
+
   #show(): void {
     const { written, waiting } = this.counts();
     const rate = this.#rate.sample(Date.now(), written);
-    const trouble = this.#trouble && {
-      error: asTicklakeError(this.#trouble.error),
-      ...(this.#trouble.until === undefined ? {} : { nextTryS: Math.max(1, Math.ceil((this.#trouble.until - Date.now()) / 1000)) }),
-    };
-    const { kind, text } = describeSink({ written, waiting, rate, ...(trouble ? { trouble } : {}) });
+    const { kind, text } = describeSink({ written, waiting, rate, ...this.#troubleNow() });
     this.#line[kind](short(text));
     // Nothing moves: the line stays as it is.
     if (waiting === 0 && rate === 0 && this.#timer) {

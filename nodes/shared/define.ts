@@ -1,5 +1,6 @@
 import type { Node, NodeAPI, NodeDef } from "node-red";
 import { deliveryRuntime } from "./delivery/runtime";
+import { beginMeter, metricsOf } from "./observe";
 import { asTicklakeError } from "../../lib/errors";
 
 /** Any node's saved properties, before they are checked. */
@@ -17,12 +18,16 @@ export function defineNode<T extends Node = Node>(
 ): void {
   // A source that is opened while flows run already must know that they do.
   deliveryRuntime(RED);
+  metricsOf(RED);
   function construct(this: T, config: RawConfig): void {
     RED.nodes.createNode(this, config);
+    // Configuration nodes have no wires: they count nothing, and the nodes that use them say what is wrong with them.
+    const meter = config["wires"] === undefined ? undefined : beginMeter(RED, this);
     try {
       build(this, config);
     } catch (caught) {
       const error = asTicklakeError(caught, "CONFIG_INVALID");
+      if (meter) meter.notReady = () => short(error.message, 200);
       this.status({ fill: "red", shape: "ring", text: short(error.message) });
       this.error(error.message, { error });
       this.on("input", (_msg, _send, done) => done(error));

@@ -1,12 +1,15 @@
 import type { NodeAPI, NodeMessage } from "node-red";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { parseGeneratorConfig } from "../../lib/trades/generator-config";
+import { readingOf } from "../../lib/delivery/panel";
 import { FailurePolicy } from "../../lib/delivery/policy";
 import { GeneratorRun } from "../../lib/trades/generator-run";
 import type { Position, RunClock } from "../../lib/trades/generator-contract";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
+import { closeBudget } from "../shared/delivery/last-call";
 import { nodeLabel } from "../shared/node-label";
+import { observe } from "../shared/observe";
 import { StatusLine } from "../shared/status";
 
 const clock: RunClock = {
@@ -57,6 +60,8 @@ export = (RED: NodeAPI): void => {
       },
     });
 
+    observe(node, { read: () => readingOf(source.stats()), notReady: () => (run.state === "stopped" ? run.describe().text : undefined) });
+
     function show(): void {
       const { kind, text } = run.describe();
       if (heldUpBy !== undefined && kind === "ok") status.warn(short(`held up by ${heldUpBy}: ${text}`));
@@ -78,7 +83,7 @@ export = (RED: NodeAPI): void => {
     node.on("close", (done: () => void) => {
       clearInterval(ticker);
       run.end();
-      void source.drain(DRAIN_MS).finally(() => {
+      void source.drain(closeBudget(DRAIN_MS)).finally(() => {
         source.close();
         status.end();
         done();

@@ -20,6 +20,7 @@ const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = 
   "iceberg-out": { field: "table", value: "my table", reason: /namespace and table/ },
   "pinot-query": { field: "maxRows", value: "0", reason: /least is/ },
   "iceberg-query": { field: "maxRows", value: "-1", reason: /least is/ },
+  "pipeline-reconcile": { field: "from", value: "yesterday", reason: /A time as 2013-10-07/ },
   "iceberg-table": { field: "options", value: "{\"dryrun\": true}", reason: /describe has no option dryrun/ },
 };
 
@@ -166,6 +167,29 @@ describe("in the browser", function () {
     assert.deepEqual(problems, []);
     await page.close();
     assert.equal(await red.stop(), 0);
+  });
+
+  it("pipeline-reconcile: its dialog, and the button beside the node", async () => {
+    const userDir = join(temporaryFolder("browser-reconcile"), "user");
+    mkdirSync(userDir);
+    writeFileSync(join(userDir, "flows.json"), EMPTY);
+    writeFileSync(join(userDir, ".ticklake.json"), "{}");
+    const run = await start({ userDir, env: { KAFKA_BROKERS: "127.0.0.1:1" } });
+    const { page, problems } = await openPage(browser, run.url);
+    const editor = new Editor(page);
+    await editor.ready();
+    await editor.importExample(MODULE, "3 Kafka", "Trades through Kafka");
+    await page.waitForTimeout(1000);
+    await walkDialogs(editor, "4", ["pipeline-reconcile"]);
+    const [id] = await editor.idsOf("pipeline-reconcile");
+    await editor.deploy();
+    await page.locator(`[id="${id}"] .red-ui-flow-node-button-button`).click();
+    // There is no broker: what the button started says so in its status.
+    await until("the status", () => editor.status(id!), (text) => /counting Kafka iex_data|could not be counted/.test(text));
+    await shot(page, "4-reconcile");
+    assert.deepEqual(problems, []);
+    await page.close();
+    await run.stop();
   });
 
   it("iceberg-table: the fields of every operation are in line, say what is wrong with a value, and become options", async function () {

@@ -28,10 +28,15 @@ describe("the shipped flow through Kafka, running", function () {
     assert.equal((await endOffsets(kafka.brokers, "iex_data")).length, 3, "three partitions");
 
     // Without its sources it reads what is left and comes to rest.
-    const quiet = flow.map((node) => (/synthetic-gen|csv-replay/.test(node.type) ? { ...node, autoStart: false } : node));
+    const quiet = flow.map((node) => (/synthetic-gen|csv-replay/.test(node.type) ? { ...node, autoStart: false } : node.name === "What differs" ? { ...node, type: "function", func: "console.log(msg.payload.summary);", outputs: 0, libs: [] } : node));
     writeFileSync(join(userDir, "flows.json"), JSON.stringify(quiet));
     const second = await start({ userDir, env: { KAFKA_BROKERS: kafka.brokers } });
     await untilCommitted(kafka.brokers, "iex_data", ["ticklake-lake", "ticklake-flatten"], 60_000, () => second.output());
+    // The flow's own proof, with the button's message made to mean all that there is.
+    const button = flow.find((node) => node.type === "inject")!.id;
+    const pressed = await fetch(`${second.url}/inject/${button}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ __user_inject_props__: [{ p: "to", v: "2100-01-01", vt: "str" }] }) });
+    assert.equal(pressed.status, 200);
+    await until("the reconciliation", () => second.output().slice(-400), (said) => /[\d,]+ trades equal in 3 places/.test(said), 60_000);
     assert.equal(await second.stop("SIGINT"), 0);
     assert.doesNotMatch(second.output(), /\[(warn|error|fatal)\]/);
     // Its topics do not exist at the very first start, nor do Kafka's internal ones: what is waited for is said, and mends itself.
@@ -45,5 +50,6 @@ describe("the shipped flow through Kafka, running", function () {
     assert.deepEqual(Object.keys(flattened[0]!), ["T", "S", "i", "x", "p", "s", "timestamp", "c", "z"]);
     const found = JSON.parse(await runPython("trades.py", [join(userDir, "warehouse", "db", "flattened_stocks")])) as { rows: number };
     assert.equal(found.rows, trades);
+    assert.match(second.output(), new RegExp(`${trades.toLocaleString("en-US")} trades equal in 3 places`));
   });
 });

@@ -40,14 +40,15 @@ export interface Client {
   subscriptions: Record<string, Set<string>>;
   /** What it said. */
   readonly said: Record<string, unknown>[];
-  sent: number;
+  /** Trades that were sent to it, in order. */
+  readonly trades: ServerTrade[];
 }
 
 type Upgrade = { status: number; headers?: Record<string, string> } | "silent" | "refuse";
 
 /**
  * Alpaca's market data on this machine: the stream (login by message and by headers, limits, every error code) and the historical trades, with every way to misbehave that is
- * documented. Checked with Alpaca's own SDK as its client (test/integration/alpaca-sdk.test.ts).
+ * documented. Checked with Alpaca's own SDK as its client (test/integration/alpaca/sdk.test.ts).
  */
 export class AlpacaServer {
   readonly clients = new Set<Client>();
@@ -115,6 +116,7 @@ export class AlpacaServer {
       const all = client.subscriptions["trades"];
       if (!client.authenticated || client.mute || !all || all.size === 0) continue;
       const mine = all.has("*") ? trades : trades.filter(({ S }) => all.has(S));
+      for (const trade of mine) client.trades.push(trade);
       for (let from = 0; from < mine.length; from += perFrame) this.send(client, mine.slice(from, from + perFrame));
     }
   }
@@ -167,7 +169,7 @@ export class AlpacaServer {
   private connected(socket: WebSocket, { headers, url = "" }: IncomingMessage): void {
     const client: Client = {
       id: this.nextId++, path: url, socket, msgpack: headers["content-type"] === "application/msgpack", deflate: socket.extensions.includes("permessage-deflate"),
-      authenticated: false, mute: false, subscriptions: {}, said: [], sent: 0,
+      authenticated: false, mute: false, subscriptions: {}, said: [], trades: [],
     };
     this.clients.add(client);
     this.history.push(client);
@@ -247,7 +249,6 @@ export class AlpacaServer {
 
   private send(client: Client, messages: readonly unknown[]): void {
     if (client.mute) return;
-    client.sent++;
     if (client.msgpack) client.socket.send(packed(messages));
     else client.socket.send(jsonOf(messages));
     if (client.socket.bufferedAmount > this.options.slowClientBytes) {

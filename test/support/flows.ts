@@ -24,7 +24,7 @@ export function shippedFlows(): { name: string; nodes: FlowNode[] }[] {
 export const nodeHtml: (type: string) => string = (createRequire(__filename)("../../scripts/node-html.mjs") as { nodeHtml(type: string): string }).nodeHtml;
 
 interface Property { value?: unknown; validate?: (this: unknown, v: unknown, opt: object) => boolean | string; required?: boolean; type?: string }
-export interface Definition { readonly category: string; readonly defaults: Record<string, Property>; readonly credentials?: object; readonly outputs?: number }
+export interface Definition { readonly category: string; readonly defaults: Record<string, Property>; readonly credentials?: Record<string, { type: "text" | "password" }>; readonly outputs?: number }
 
 /** What a node's html registers in the editor: its properties with their defaults and validators. */
 export function definition(type: string): Definition {

@@ -133,7 +133,7 @@ export async function startNodeRed(options: NodeRedOptions): Promise<RunningNode
   const count = (line: RegExp): number => text.match(line)?.length ?? 0;
   const STARTED = /Started (flows|modified nodes|modified flows)/g;
 
-  await until("flows to start", () => (options.until ? text.includes(options.until) : count(STARTED) > 0));
+  await until("flows to start", () => (options.until ? text.includes(options.until) : count(STARTED) > 0), 90_000);
   return {
     url, userDir, pid: child.pid!, events, until,
     logs: () => text,
@@ -142,7 +142,7 @@ export async function startNodeRed(options: NodeRedOptions): Promise<RunningNode
     async deploy(flow, type = "full") {
       const before = count(STARTED);
       await call("POST", "/flows", flow, { "Node-RED-Deployment-Type": type, "Node-RED-API-Version": "v1" });
-      await until(`flows to start after a deploy of type ${type}`, () => count(STARTED) > before);
+      await until(`flows to start after a deploy of type ${type}`, () => count(STARTED) > before, 60_000);
     },
     async stop(signal = "SIGTERM") {
       if (code === undefined) child.kill(signal);

@@ -3,6 +3,7 @@
  */
 import { TicklakeError } from "../../errors";
 import { openFileIO } from "../io/open";
+import { Places } from "../io/places";
 import { HadoopCatalog } from "./hadoop";
 import { openRestCatalog } from "./rest/open";
 import { type CatalogCredentials, catalogName, catalogProperties, type CatalogSettings, processVariable, text, type Variable, warehouseLocation } from "./settings";
@@ -17,6 +18,8 @@ export interface OpenCatalogOptions {
   readonly onWarning?: (message: string, error: unknown) => void;
   /** Somebody waits in front of a dialog: storage that does not answer is not asked again and again. */
   readonly impatient?: boolean;
+  /** The only folders and `s3://` prefixes where tables may lie; without it, anywhere. Relative ones are relative to the user directory. */
+  readonly allowed?: readonly string[];
 }
 
 /** Storage that does not answer a dialog is not asked again and again. */
@@ -29,16 +32,19 @@ export type OpenedCatalog = Catalog & { readonly root: string };
  * Opens a catalog. Touches no file and connects to nothing: the folder is made with the first table.
  *
  * @param userDir what a relative warehouse is relative to
- * @throws TicklakeError CATALOG_INVALID saying what to change
+ * @throws TicklakeError CATALOG_INVALID saying what to change; FILE_NOT_ALLOWED for a warehouse elsewhere than `allowed`
  */
-export function openCatalog(settings: CatalogSettings, userDir: string, { credentials = {}, variable = processVariable, onWarning, impatient = false }: OpenCatalogOptions = {}): OpenedCatalog {
+export function openCatalog(settings: CatalogSettings, userDir: string, { credentials = {}, variable = processVariable, onWarning, impatient = false, allowed }: OpenCatalogOptions = {}): OpenedCatalog {
+  const places = allowed && new Places(allowed, userDir);
+  const io = { ...(impatient ? IMPATIENT : {}), ...(places ? { places } : {}) };
   const type = text(settings.catalogType) || "hadoop";
-  if (type === "rest") return Object.assign(openRestCatalog(settings, { credentials, variable, impatient, ...(impatient ? { io: IMPATIENT } : {}) }), { root: "" });
+  if (type === "rest") return Object.assign(openRestCatalog(settings, { credentials, variable, impatient, io }), { root: "" });
   const name = catalogName(settings);
   const properties = catalogProperties(settings, credentials, variable);
   if (type !== "hadoop") throw new TicklakeError("CATALOG_INVALID", `Catalogs of type "${type}" are not supported. Choose hadoop (folders on this machine or in S3) or rest (a catalog server).`);
   const root = warehouseLocation(settings, userDir);
-  const catalog = new HadoopCatalog({ name, warehouse: root, io: openFileIO(properties, impatient ? IMPATIENT : {}), ...(onWarning ? { onWarning } : {}) });
+  places?.checkName(root);
+  const catalog = new HadoopCatalog({ name, warehouse: root, io: openFileIO(properties, io), ...(onWarning ? { onWarning } : {}) });
   return Object.assign(catalog, { root });
 }
 

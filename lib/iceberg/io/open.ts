@@ -2,6 +2,7 @@
  * From properties, named as Iceberg's own engines name them, to the storage behind locations.
  */
 import { LocalFileIO } from "./local";
+import type { Places } from "./places";
 import { RoutedFileIO } from "./routed";
 import { S3FileIO, type S3FileIOOptions } from "./s3";
 import { isS3Location } from "./s3-location";
@@ -17,8 +18,11 @@ import type { FileIO } from "./types";
  */
 export type FileIOProperties = Readonly<Record<string, string>>;
 
-/** `credentials`: asked for keys instead of the properties', with the first request and again before they end: keys that a catalog vends. */
-export type OpenFileIOOptions = S3FileIOOptions;
+/**
+ * `credentials`: asked for keys instead of the properties', with the first request and again before they end: keys that a catalog vends.
+ * `places`: the only ones that are touched.
+ */
+export type OpenFileIOOptions = S3FileIOOptions & { readonly places?: Places };
 
 /**
  * The storage for every location that the properties can reach: local paths and `file:` addresses, `s3://`, `s3a://`, `s3n://`. Nothing is
@@ -26,7 +30,8 @@ export type OpenFileIOOptions = S3FileIOOptions;
  *
  * @throws TicklakeError CATALOG_INVALID naming a property that cannot be
  */
-export function openFileIO(properties: FileIOProperties, options: OpenFileIOOptions = {}): FileIO {
+export function openFileIO(properties: FileIOProperties, { places, ...options }: OpenFileIOOptions = {}): FileIO {
   const local = new LocalFileIO(), s3 = new S3FileIO(s3Settings(properties), options);
-  return new RoutedFileIO((location) => (isS3Location(location) ? s3 : local));
+  const storage = (location: string): FileIO => (isS3Location(location) ? s3 : local);
+  return new RoutedFileIO(places ? async (location) => { await places.check(location); return storage(location); } : storage);
 }

@@ -7,6 +7,10 @@ export type Route = (location: string) => FileIO | Promise<FileIO>;
 export class RoutedFileIO implements FileIO {
   constructor(private readonly route: Route) {}
 
+  async admit(location: string): Promise<void> {
+    await (await this.route(location)).admit?.(location);
+  }
+
   async read(location: string): Promise<Uint8Array> {
     return (await this.route(location)).read(location);
   }

@@ -48,7 +48,7 @@ export class S3Requests {
       try {
         return await work(await (this.#api ??= this.#open()));
       } catch (caught) {
-        const failure = s3Failure(caught);
+        const failure = s3Failure(caught, await this.#secrets());
         if (failure.expired && this.settings.credentials === undefined && !mended.has("keys")) {
           mended.add("keys");
           this.#api = undefined;
@@ -61,6 +61,17 @@ export class S3Requests {
           await this.#pause(backoffMs(attempt, { firstMs: 200, maxMs: 5_000 }));
         }
       }
+    }
+  }
+
+  /** The keys that were used last. The session's token travels with every request. */
+  async #secrets(): Promise<readonly (string | undefined)[]> {
+    try {
+      const { secretAccessKey, sessionToken } = await (await this.#api)!.client.config.credentials();
+      return [secretAccessKey, sessionToken];
+    } catch {
+      // None could be had, so that none were sent.
+      return [];
     }
   }
 

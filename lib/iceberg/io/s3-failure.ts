@@ -2,6 +2,7 @@
  * What went wrong with a request to an object store: from the SDK's errors to facts, and from facts to words. Pure.
  */
 import { type ErrorCode, TicklakeError } from "../../errors";
+import { withoutSecrets } from "../../redact";
 import type { S3Settings } from "./s3-settings";
 
 /** The facts of a failed request. The SDK's own error is not kept: it holds headers, and with them keys and signatures. */
@@ -79,8 +80,12 @@ interface SdkError extends Error {
   readonly $response?: { headers?: Record<string, string | undefined>; statusCode?: number };
 }
 
-/** The facts of whatever the SDK threw. */
-export function s3Failure(caught: unknown): S3Failure {
+/**
+ * The facts of whatever the SDK threw.
+ *
+ * @param secrets what the store must not bring into the message: it may repeat what it was sent
+ */
+export function s3Failure(caught: unknown, secrets: readonly (string | undefined)[] = []): S3Failure {
   if (caught instanceof S3Failure) return caught;
   const error = (caught instanceof Error ? caught : new Error(String(caught))) as SdkError;
   const status = error.$metadata?.httpStatusCode ?? error.$response?.statusCode;
@@ -89,7 +94,7 @@ export function s3Failure(caught: unknown): S3Failure {
   const region = headers["x-amz-bucket-region"] ?? error.Region;
   const answered = status !== undefined;
   const code = answered ? answerCode(error) : systemCode(error);
-  return new S3Failure(code, firstLine(error.message), status, {
+  return new S3Failure(code, withoutSecrets(firstLine(error.message), secrets), status, {
     ...(!answered && (UNSENT.has(code) || isTls(code) || code === CREDENTIALS) ? { unsent: true } : {}),
     ...(error.$metadata?.requestId ? { requestId: error.$metadata.requestId } : {}),
     ...(Number.isFinite(date) ? { serverTime: date } : {}),

@@ -40,6 +40,8 @@ export interface ReplaceOptions {
  * written), COMMIT_UNKNOWN (it may or may not have been written: look before doing anything).
  */
 export interface FileIO {
+  /** Throws FILE_NOT_ALLOWED for a location that this process may not touch: for what opens a local file by its path, past this interface. */
+  admit?(location: string): Promise<void>;
   /** The whole file. FILE_NOT_FOUND when it is not there. */
   read(location: string): Promise<Uint8Array>;
   /** `length` bytes from `offset`; fewer at the end of the file. */

@@ -36,6 +36,7 @@ export class Stage {
   }
 
   async #path({ filePath, fileSizeInBytes }: Pick<DataFile, "filePath" | "fileSizeInBytes">): Promise<string> {
+    await this.io.admit?.(filePath);
     const local = await localFile(filePath);
     if (local !== undefined && !PATTERN.test(local)) return local;
     const path = join(this.folder, `${this.#next++}.parquet`);

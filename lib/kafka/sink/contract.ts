@@ -66,6 +66,8 @@ export interface KafkaSink {
   forget(at: LogPosition): string[];
   /** Records that wait for their acknowledgement, and those acknowledged so far. */
   readonly waiting: number;
+  /** Records that were taken in. */
+  readonly received: number;
   readonly written: number;
   /** Waits for acknowledgements, fails what has none after `timeoutMs`, and closes its producers. */
   close(timeoutMs: number): Promise<void>;

@@ -17,7 +17,8 @@ export class Intake {
   readonly pause: typeof pause;
   readonly events: KafkaSinkEvents;
   closing = false;
-  /** Records that wait, records acknowledged. */
+  /** Records that came, records that wait, records acknowledged. */
+  received = 0;
   waiting = 0;
   written = 0;
   private readonly keys = new KeyCache();
@@ -45,6 +46,7 @@ export class Intake {
       const entry = new Entry(part, topic, elements, this.now());
       if (part.deliveries.length === 0) this.bound(entry);
       this.entries.set(part, entry);
+      this.received += elements.count;
       this.waiting += elements.count;
       this.events.changed();
       return entry;

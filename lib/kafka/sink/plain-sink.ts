@@ -36,6 +36,7 @@ export class PlainSink implements KafkaSink {
 
   get waiting(): number { return this.#intake.waiting; }
   get written(): number { return this.#intake.written; }
+  get received(): number { return this.#intake.received; }
 
   add(message: SinkMessage, topic: string, part: Part): void {
     const entry = this.#intake.take(message, topic, part);

@@ -46,6 +46,7 @@ export class TransactionalSink implements KafkaSink {
 
   get waiting(): number { return this.#intake.waiting; }
   get written(): number { return this.#intake.written; }
+  get received(): number { return this.#intake.received; }
 
   add(message: SinkMessage, topic: string, part: Part): void {
     const refused = this.#refusal(part);

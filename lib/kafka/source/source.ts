@@ -1,6 +1,7 @@
 import { FailurePolicy } from "../../delivery/policy";
 import type { Delivery, Failure, HoldUp, LogPosition, LogView, Rewind } from "../../delivery/types";
 import { asTicklakeError, TicklakeError } from "../../errors";
+import type { Reading } from "../../metrics/reading";
 import { backoffMs } from "../../retry";
 import { RateMeter } from "../../trades/generator-rate";
 import type { ConsumerState, KafkaClient, KafkaConsumer, PartitionOffset, TopicPartition } from "../types";
@@ -13,7 +14,7 @@ import { Outage } from "./outage";
 import { PartitionReader } from "./reader";
 import type { ReaderHost } from "./reader-host";
 import { startOffsets, surveyBeginnings, withoutTopics, type TopicBeginnings } from "./starts";
-import { describeSource, type SourceStatus } from "./status";
+import { describeSource, lagFigures, notReadyOf, type SourceStatus, type StatusFacts } from "./status";
 import { Undecodables } from "./undecodables";
 import { partitionPanel, type PartitionPanel } from "./panel";
 
@@ -473,14 +474,22 @@ export class KafkaSource implements ReaderHost {
 
   // ---- what people see -----------------------------------------------------------------------------------------
 
-  status(): SourceStatus {
+  status(): SourceStatus { return describeSource(this.facts()); }
+
+  /** Why it cannot read what is there; undefined while it can. */
+  notReady(): string | undefined { return notReadyOf(this.facts()); }
+
+  /** What it counts, besides what its deliveries tell. */
+  figures(): Reading { return { rejected: this.letters + this.undecodables.count, ...lagFigures([...this.readers.values()]) }; }
+
+  private facts(): StatusFacts {
     const { holdUp } = this;
-    return describeSource({
+    return {
       state: this.begun ? this.state : "idle", trouble: this.trouble ?? this.outage.trouble, unknownTopics: this.outage.unknownTopics, groupId: this.config.groupId,
       partitions: [...this.readers.values()], rate: this.meter.sample(this.clock.now(), this.recordsSent), inFlight: this.port.stats().records,
       full: !this.port.hasRoom(), heldUpBy: holdUp && this.nodeName(holdUp.node), deadLetters: this.letters, undecodable: this.undecodables.count,
       now: this.clock.now(), paused: this.pauses.get("*") ?? false,
-    });
+    };
   }
 
   /** Where every partition stands: committed, delivered, read, end, the tables that it feeds, and who holds the oldest batch. */

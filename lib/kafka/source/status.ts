@@ -1,4 +1,5 @@
 import { TicklakeError } from "../../errors";
+import type { PartitionLag, Reading } from "../../metrics/reading";
 import { formatCount } from "../../trades/generator-rate";
 import { formatWait } from "../../trades/pace";
 import type { ConsumerState } from "../types";
@@ -53,11 +54,35 @@ export function describeSource(facts: StatusFacts): SourceStatus {
   return { kind: facts.undecodable > 0 || facts.unknownTopics !== undefined ? "warn" : "ok", text };
 }
 
-/** Records that are in the log and not read yet, over all partitions whose end is known. */
+/** The lag of each partition whose end is known, and of all these together. */
+export function lagFigures(readers: readonly Pick<PartitionReader, "topic" | "partition" | "position" | "end" | "state">[]): Pick<Reading, "lag" | "partitions"> {
+  const partitions = readers.flatMap((reader): PartitionLag[] => {
+    const lag = behind(reader);
+    return lag === undefined ? [] : [{ topic: reader.topic, partition: reader.partition, lag }];
+  });
+  return { partitions, ...(partitions.length > 0 ? { lag: partitions.reduce((sum, { lag }) => sum + lag, 0) } : {}) };
+}
+
+/** Records that are in the log and not read yet; undefined while the end, or where reading begins, is not known. */
+function behind({ position, end, state }: Pick<StatusPartition, "position" | "end" | "state">): number | undefined {
+  if (end === undefined || state === "starting") return undefined;
+  return end > position ? Number(end - position) : 0;
+}
+
+/** Over all partitions whose end is known. */
 export function lagOf(partitions: readonly Pick<StatusPartition, "position" | "end" | "state">[]): string {
-  let lag = 0n;
-  for (const { position, end, state } of partitions) if (end !== undefined && state !== "starting" && end > position) lag += end - position;
-  return `lag ${formatCount(Number(lag))}`;
+  return `lag ${formatCount(partitions.reduce((sum, one) => sum + (behind(one) ?? 0), 0))}`;
+}
+
+/**
+ * Why it cannot read what is there, in the words of the status; undefined while it can. Waiting for a slow flow, being paused, and having no partition because other
+ * members have them all are no reasons.
+ */
+export function notReadyOf(facts: StatusFacts): string | undefined {
+  const { state, trouble, partitions, unknownTopics } = facts;
+  const waits = state === "idle" || state === "connecting" || state === "down" || (state === "joining" && partitions.length === 0);
+  const broken = trouble !== undefined || partitions.some((one) => one.state === "stopped" || one.state === "damaged");
+  return waits || broken || (unknownTopics !== undefined && partitions.length === 0) ? describeSource(facts).text : undefined;
 }
 
 function extras({ full, deadLetters, undecodable, paused, partitions, unknownTopics }: StatusFacts): string {

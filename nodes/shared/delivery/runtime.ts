@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type { Node, NodeAPI, NodeMessage } from "node-red";
 import { Ledger } from "../../../lib/delivery/ledger";
+import type { FlowsPhase } from "../../../lib/metrics/health";
 import type { Message, NodeRef, Unprotected } from "../../../lib/delivery/ledger";
 import { shareUnread, type RouteEvent } from "../lazy-wires";
 
@@ -47,6 +48,8 @@ export class DeliveryRuntime {
   readonly ledger: Ledger;
   /** Between flows:started and flows:stopping. */
   running = false;
+  /** The same, for people who ask whether this process can work. */
+  phase: FlowsPhase = { phase: "starting" };
   private readonly listeners = new Set<PhaseListener>();
   private readonly logHandler = new EventEmitter();
   private hooked = false;
@@ -95,12 +98,14 @@ export class DeliveryRuntime {
 
   private stopping(): void {
     this.running = false;
+    this.phase = { phase: "stopped" };
     this.ledger.stopping();
     for (const listener of this.listeners) listener.suspend();
   }
 
   private started(): void {
     this.running = true;
+    this.phase = { phase: "running" };
     this.warned.clear();
     this.ledger.started();
     for (const listener of this.listeners) listener.start();
@@ -109,6 +114,7 @@ export class DeliveryRuntime {
   /** The start stopped half-way (a node type or module is missing): flows:started will not come. */
   private notStarted(reason: string): void {
     if (this.running) return;
+    this.phase = { phase: "waiting", reason };
     for (const { node } of this.listeners) node.status({ fill: "yellow", shape: "ring", text: `waiting: flows did not start (${reason})` });
   }
 

@@ -14,7 +14,7 @@ describe("ledger", () => {
       assert.equal(b.delivered.length, 0, "not in the turn of the last completion: Catch and Complete nodes receive after it");
       b.turn();
       assert.equal(b.delivered.length, 1);
-      assert.deepEqual({ ...source.stats() }, { open: 0, records: 0, bytes: 0, opened: 1, delivered: 1, deliveredRecords: 1, failed: 0 });
+      assert.deepEqual({ ...source.stats() }, { open: 0, records: 0, bytes: 0, opened: 1, openedRecords: source.stats().deliveredRecords, delivered: 1, deliveredRecords: 1, failed: 0 });
     });
 
     it("holds a delivery open until send has returned", () => {

@@ -96,6 +96,7 @@ export class MemoryKafka {
       }),
       transactional: ({ transactionalId }): TransactionalProducer => this.transactional(transactionalId),
       consumer: () => { throw new Error("none here"); },
+      readOnce: () => { throw new Error("none here"); },
       close: () => Promise.resolve(),
     };
   }

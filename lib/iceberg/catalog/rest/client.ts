@@ -1,6 +1,7 @@
 /**
  * HTTP as a REST catalog speaks it: requests with their proof, repeated as far as that can do no harm.
  */
+import { bodyText } from "../../../http-body";
 import { backoffMs, pause } from "../../../retry";
 import type { Authorizer } from "./auth";
 import { RestFailure } from "./failure";
@@ -37,6 +38,8 @@ export interface RestAnswer { readonly status: number; readonly headers: Headers
 
 const TIMEOUT_MS = 60_000;
 const ATTEMPTS = 4;
+/** Metadata of tables with tens of thousands of snapshots stays below it. */
+const MAX_ANSWER_BYTES = 256 * 1_048_576;
 const LONGEST_WAIT_MS = 30_000;
 const REDIRECTS = 5;
 
@@ -84,7 +87,7 @@ export class RestClient {
       const answer = await this.#exchange(request, url, { ...plain, ...proof }, signal);
       if (answer.status < 300 || answer.status === 304) return answer;
       const target = REDIRECT.has(answer.status) ? redirectTarget(url, answer.headers) : undefined;
-      if (!target) throw RestFailure.answered(answer, this.#secrets(auth));
+      if (!target) throw RestFailure.answered(answer, this.#secrets(auth), proof);
       // Proofs are for one host: another one must be entered by somebody who trusts it.
       if (target.origin !== url.origin || redirects >= REDIRECTS) throw RestFailure.redirected(answer.status, url, target);
       url = target;
@@ -94,7 +97,7 @@ export class RestClient {
   async #exchange(request: RestRequest, url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<RestAnswer> {
     try {
       const response = await (this.options.fetch ?? fetch)(url, { method: request.method, headers, redirect: "manual", signal, ...(request.body === undefined ? {} : { body: request.body }) });
-      return { status: response.status, headers: response.headers, text: await response.text() };
+      return { status: response.status, headers: response.headers, text: await bodyText(response, MAX_ANSWER_BYTES) };
     } catch (error) {
       throw RestFailure.unanswered(error, url);
     }

@@ -2,6 +2,7 @@
  * Why a request to a REST catalog failed, and what that is called for a user.
  */
 import { type ErrorCode, TicklakeError } from "../../../errors";
+import { withoutProof, withoutSecrets } from "../../../redact";
 import type { RestAnswer } from "./client";
 
 /** Errors of connections that were never there: nothing has been sent. */
@@ -51,10 +52,11 @@ export class RestFailure extends Error {
   }
 
   /** The server's own reason: `{"error": {"message", "type", "code"}}` of the specification, or OAuth's. */
-  static answered({ status, headers, text }: RestAnswer, secrets: readonly string[]): RestFailure {
-    const { message, type } = reason(text);
+  static answered({ status, headers, text }: RestAnswer, secrets: readonly string[], proof: Readonly<Record<string, string>> = {}): RestFailure {
+    // Before it is cut off: half a secret would not be found.
+    const { message, type } = reason(hide(withoutProof(text, proof), secrets));
     const after = headers.get("retry-after");
-    return new RestFailure(hide(message, secrets) || `status ${status}`, { status, type, sent: true, ...(after === null ? {} : { retryAfterMs: delay(after) }) });
+    return new RestFailure(message || `status ${status}`, { status, type, sent: true, ...(after === null ? {} : { retryAfterMs: delay(after) }) });
   }
 
   static unanswered(error: unknown, url: URL): RestFailure {
@@ -93,7 +95,7 @@ function reason(text: string): { message: string; type: string } {
 }
 
 function hide(message: string, secrets: readonly string[]): string {
-  return secrets.filter((secret) => secret.length > 3).reduce((text, secret) => text.replaceAll(secret, "***"), message.replace(/Bearer\s+\S+/gi, "Bearer ***"));
+  return withoutSecrets(message, secrets).replace(/Bearer\s+[^\s"\\]+/gi, "Bearer ***");
 }
 
 /** Seconds or a date (RFC 9110, section 10.2.3), in ms. */

@@ -1,0 +1,79 @@
+import type { Node, NodeAPI, NodeMessage } from "node-red";
+import { asTicklakeError, TicklakeError } from "../../lib/errors";
+import { countTable } from "../../lib/reconcile/iceberg";
+import { countTopic } from "../../lib/reconcile/kafka";
+import { parseRange, reconcile, type Place, type Reconciliation } from "../../lib/reconcile/run";
+import { catalogOf, deployedCatalogs } from "../iceberg-catalog/catalogs";
+import { useEngine } from "../iceberg-query/shared-engine";
+import { brokerOf, type BrokerUse } from "../kafka-broker/brokers";
+import { adminEndpoint } from "../shared/admin";
+import { defineNode, short, type RawConfig } from "../shared/define";
+import { typedProperty } from "../shared/properties";
+import { StatusLine } from "../shared/status";
+
+/** What a message may say of its own. */
+type Asking = NodeMessage & { from?: unknown; to?: unknown };
+
+/** Compares what the places of a pipeline hold: nothing lost, nothing doubled, or where. */
+export = (RED: NodeAPI): void => {
+  defineNode(RED, "pipeline-reconcile", (node, config) => {
+    const settings = settingsOf(config);
+    const broker = settings.topics.length > 0 ? brokerOf(RED, config["broker"]) : undefined;
+    const catalog = settings.table === "" ? undefined : catalogOf(RED, config["catalog"]);
+    const { release, ...sql } = useEngine();
+    const status = new StatusLine(node);
+    const closing = new AbortController();
+    let running: Promise<unknown> | undefined;
+
+    const places: Place[] = settings.topics.map((topic) => ({ name: `Kafka ${topic}`, count: (range, signal) => countTopic((broker as BrokerUse).use(), topic, range, signal) }));
+    if (catalog) places.push({ name: `Iceberg ${settings.table}`, count: (range, signal) => countTable(sql.engine, sql.tables.resolver(catalog, deployedCatalogs()), settings.table, range, signal) });
+    if (places.length < 2) throw new TicklakeError("CONFIG_INVALID", "There is nothing to compare: name at least two places (source topic, destination topic, Iceberg table).");
+
+    async function run(msg: Asking): Promise<Reconciliation> {
+      const [from, to] = await Promise.all([said(RED, node, config, "from", msg), said(RED, node, config, "to", msg)]);
+      return reconcile(places, parseRange(from, to), { signal: closing.signal, maxDifferences: settings.maxDifferences, progress: (text) => { status.idle(short(`${text} …`)); } });
+    }
+
+    node.on("input", (msg, send, done) => {
+      if (running) { done(new TicklakeError("TABLE_BUSY", "A reconciliation is under way here. Send the message again when it has answered.")); return; }
+      running = run(msg as Asking).then((result) => {
+        const text = short(`${result.summary}, ${result.ms} ms`);
+        if (!result.equal) status.fail(text); else if (result.places[0]!.trades === 0) status.warn(text); else status.ok(text);
+        send({ ...msg, payload: result } as NodeMessage);
+        done();
+      }).catch((caught: unknown) => {
+        const error = asTicklakeError(caught);
+        if (!closing.signal.aborted) status.fail(short(error.message));
+        done(error);
+      }).finally(() => { running = undefined; });
+    });
+
+    node.on("close", (done: () => void) => {
+      closing.abort();
+      void Promise.allSettled([running]).then(() => Promise.all([release(), broker?.release()])).then(() => { status.end(); done(); }, done);
+    });
+  });
+
+  // The button beside the node.
+  adminEndpoint(RED, "post", "pipeline-reconcile/:id/run", "pipeline-reconcile.write", ({ params }) => {
+    const node = RED.nodes.getNode(params["id"] ?? "") as Node | null;
+    if (!node || node.type !== "pipeline-reconcile") throw new TicklakeError("TABLE_NOT_FOUND", "This node is not deployed. Deploy it first.");
+    node.receive({ topic: "reconcile" } as NodeMessage);
+    return Promise.resolve({});
+  });
+};
+
+interface Settings { topics: string[]; table: string; maxDifferences: number }
+
+function settingsOf(config: RawConfig): Settings {
+  const text = (name: string): string => (typeof config[name] === "string" ? (config[name] as string).trim() : "");
+  const most = Number(config["maxDifferences"] ?? 100);
+  if (!Number.isInteger(most) || most < 1) throw new TicklakeError("CONFIG_INVALID", `maxDifferences: ${JSON.stringify(config["maxDifferences"])} is no whole number above 0.`);
+  return { topics: [text("sourceTopic"), text("destTopic")].filter((topic) => topic !== ""), table: text("table"), maxDifferences: most };
+}
+
+/** msg.from and msg.to go before the settings. */
+function said(RED: NodeAPI, node: Node, config: RawConfig, name: "from" | "to", msg: Asking): Promise<unknown> {
+  const own = msg[name];
+  return own === undefined || own === null || own === "" ? typedProperty(RED, node, config, name, msg) : Promise.resolve(own);
+}
