@@ -28,6 +28,8 @@ export class NodeMeter {
   /** Time between the starts of the last two batches, ms. */
   triggerIntervalMs: number | undefined;
   errors = 0;
+  /** It is listed among the nodes that count. */
+  listed = true;
   /** The node was closed and nothing has taken its place yet. */
   closed = false;
   private base: Partial<Record<Counter, number>> = {};
@@ -84,8 +86,11 @@ export class MetricsRegistry {
     if (removed && this.meters.get(meter.identity.id) === meter) this.meters.delete(meter.identity.id);
   }
 
-  /** In the order in which they were first deployed. */
-  nodes(): NodeMeter[] { return [...this.meters.values()]; }
+  /** Those that count, in the order in which they were first deployed. */
+  nodes(): NodeMeter[] { return [...this.meters.values()].filter(({ listed }) => listed); }
+
+  /** A node's figures. */
+  node(id: string): NodeMeter | undefined { return this.meters.get(id); }
 
   /** The nodes that cannot do their work now. */
   notReady(): NotReady[] {

@@ -4,11 +4,11 @@ export class RateMeter {
 
   constructor(private readonly windowMs = 5000) {}
 
-  /** Tells the counter's value; gives the rate over the window that ends here. */
-  sample(at: number, count: number): number {
+  /** Tells the counter's value; gives the rate over the window that ends here. (Every call may name a window of its own; a longer one fills as it goes.) */
+  sample(at: number, count: number, windowMs = this.windowMs): number {
     const { samples } = this;
     samples.push({ at, count });
-    while (samples.length > 2 && at - samples[1]!.at >= this.windowMs) samples.shift();
+    while (samples.length > 2 && at - samples[1]!.at >= windowMs) samples.shift();
     const first = samples[0]!;
     return at > first.at ? ((count - first.count) * 1000) / (at - first.at) : 0;
   }

@@ -1,6 +1,7 @@
 import type { Node, NodeMessage } from "node-red";
 import { asTicklakeError } from "../../lib/errors";
 import { short } from "./define";
+import { observe } from "./observe";
 import { StatusLine } from "./status";
 
 /** What became of a message: what goes out beside its own properties, and how the status tells it. */
@@ -16,9 +17,17 @@ export function answerMessages(node: Node, answer: (msg: NodeMessage, context: A
   const status = new StatusLine(node);
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
+  const counted = { recordsIn: 0, recordsOut: 0 };
+  const figures = observe(node, { read: () => counted });
 
   node.on("input", (msg, send, done) => {
+    counted.recordsIn++;
+    const began = performance.now();
     const work = answer(msg, { signal: closing.signal, progress: (text) => { status.idle(short(text)); } }).then((answered) => {
+      const { payload } = answered.msg;
+      const rows = Array.isArray(payload) ? payload.length : 1;
+      counted.recordsOut += rows;
+      figures?.batch(rows, performance.now() - began, Date.now());
       if (answered.warning) status.warn(short(answered.status));
       else status.ok(short(answered.status));
       send({ ...msg, ...answered.msg } as NodeMessage);

@@ -12,6 +12,8 @@ export interface Observed {
   read(): Reading;
   /** Why the node cannot do its work now, in a few words and without secrets; undefined while it can. */
   notReady?(): string | undefined;
+  /** False for a node that carries no records. */
+  readonly listed?: boolean;
 }
 
 const KEY = Symbol.for("ticklake.metrics.1");
@@ -62,6 +64,7 @@ export function observe(node: Node, observed: Observed): NodeMeter | undefined {
   const meter = meters.get(node);
   if (!meter) return undefined;
   meter.read = () => observed.read();
+  meter.listed = observed.listed ?? true;
   if (observed.notReady) meter.notReady = () => observed.notReady!();
   return meter;
 }

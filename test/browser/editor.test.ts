@@ -19,6 +19,7 @@ const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = 
   "explode-trades": { field: "dedupe", value: "soon", reason: /no duration|not a number/ },
   "iceberg-out": { field: "table", value: "my table", reason: /namespace and table/ },
   "pinot-query": { field: "maxRows", value: "0", reason: /least is/ },
+  "pipeline-metrics": { field: "interval", value: "soon", reason: /no duration|not a number/ },
   "iceberg-query": { field: "maxRows", value: "-1", reason: /least is/ },
   "pipeline-reconcile": { field: "from", value: "yesterday", reason: /A time as 2013-10-07/ },
   "iceberg-table": { field: "options", value: "{\"dryrun\": true}", reason: /describe has no option dryrun/ },
@@ -187,6 +188,31 @@ describe("in the browser", function () {
     // There is no broker: what the button started says so in its status.
     await until("the status", () => editor.status(id!), (text) => /counting Kafka iex_data|could not be counted/.test(text));
     await shot(page, "4-reconcile");
+    assert.deepEqual(problems, []);
+    await page.close();
+    await run.stop();
+  });
+
+  it("pipeline-metrics: its dialog, and the figures of every node on the dashboard of its flow", async () => {
+    const userDir = join(temporaryFolder("browser-metrics"), "user");
+    mkdirSync(userDir);
+    writeFileSync(join(userDir, "flows.json"), EMPTY);
+    writeFileSync(join(userDir, ".ticklake.json"), "{}");
+    const run = await start({ userDir });
+    const { page, problems } = await openPage(browser, run.url);
+    const editor = new Editor(page);
+    await editor.ready();
+    await editor.importExample(MODULE, "7 Observability", "Rates, lag and readiness");
+    await page.waitForTimeout(1000);
+    await shot(page, "4-metrics-flow");
+    await walkDialogs(editor, "4", ["pipeline-metrics"]);
+    await editor.deploy();
+    const [id] = await editor.idsOf("pipeline-metrics");
+    await until("the status", () => editor.status(id!), (text) => text === "3 nodes, all ready");
+    await page.goto(`${run.url}/dashboard/observability`);
+    // A commit later, the sink's row has a process rate.
+    await page.waitForFunction(() => [...document.querySelectorAll("tr")].some((row) => /iceberg-out/.test(row.textContent ?? "") && /ready/.test(row.textContent ?? "") && /\d/.test(row.children[4]?.textContent ?? "")), undefined, { timeout: 60_000 });
+    await shot(page, "4-metrics-dashboard");
     assert.deepEqual(problems, []);
     await page.close();
     await run.stop();
