@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { type EchoServer, startEchoServer } from "../support/echo-server";
 import { definition, nodeTypes, type FlowNode } from "../support/flows";
@@ -66,7 +67,7 @@ describe("endpoints of the editor", function () {
   });
 });
 
-describe("planted secrets", function () {
+describe("planted secrets and addresses", function () {
   this.timeout(180_000);
   const userDir = temporaryFolder("secrets");
   const types = nodeTypes();
@@ -74,6 +75,9 @@ describe("planted secrets", function () {
   /** Secret by where it was planted. */
   const planted = new Map<string, string>();
   let echo: EchoServer;
+  /** A server that only messages name. */
+  let elsewhere: Server;
+  let visitors = 0;
   let red: RunningNodeRed;
   const shown: { where: string; text: string }[] = [];
 
@@ -107,6 +111,8 @@ describe("planted secrets", function () {
 
   before(async () => {
     echo = await startEchoServer();
+    elsewhere = createServer((socket) => { visitors++; socket.on("error", () => undefined).destroy(); }).listen(0, "127.0.0.1");
+    await new Promise((done) => elsewhere.once("listening", done));
     const flow: FlowNode[] = [TAB];
     const credentials: Record<string, Record<string, string>> = {};
     const env: Record<string, string> = {};
@@ -136,7 +142,7 @@ describe("planted secrets", function () {
     }
     const spy = { id: id(800), type: "test-spy", z: TAB.id, x: 500, y: 40, wires: [] };
     flow.push(
-      { id: id(801), type: "inject", z: TAB.id, x: 100, y: 40, props: [{ p: "payload" }, { p: "sql", v: "SELECT 1", vt: "str" }], payload: '[{"T":"t","S":"A","i":1,"x":"V","p":1,"s":1,"timestamp":1,"c":[],"z":"C"}]', payloadType: "json", repeat: "", once: true, onceDelay: "0.1", wires: [asked] },
+      { id: id(801), type: "inject", z: TAB.id, x: 100, y: 40, props: [{ p: "payload" }, { p: "sql", v: "SELECT * FROM db.t", vt: "str" }, ...addressesInMessages((elsewhere.address() as AddressInfo).port)], payload: '[{"T":"t","S":"A","i":1,"x":"V","p":1,"s":1,"timestamp":1,"c":[],"z":"C"}]', payloadType: "json", repeat: "", once: true, onceDelay: "0.1", wires: [asked] },
       { id: id(802), type: "catch", z: TAB.id, scope: null, uncaught: false, x: 100, y: 80, wires: [[spy.id]] },
       { id: id(803), type: "status", z: TAB.id, scope: null, x: 100, y: 120, wires: [[spy.id]] }, spy,
     );
@@ -161,7 +167,17 @@ describe("planted secrets", function () {
       if (!file.startsWith("flows_cred") && !file.startsWith(".flows_cred") && statSync(join(userDir, file)).isFile()) shown.push({ where: file, text: readFileSync(join(userDir, file), "latin1") });
     }
   });
-  after(async () => { await red?.stop(); await echo?.close(); });
+  after(async () => { await red?.stop(); await echo?.close(); elsewhere?.close(); });
+
+  /** Every name by which our nodes know an address, and some more, as properties of a message: of its own, and within the places where messages may say something. */
+  function addressesInMessages(port: number): { p: string; v: string; vt: string }[] {
+    const known = configTypes.flatMap((type) => Object.keys(definition(type).defaults)).filter((name) => /url|uri|endpoint|brokers/i.test(name));
+    const names = [...new Set([...known, "url", "uri", "endpoint", "host", "server", "brokers", "bootstrapServers", "s3Endpoint", "restUrl", "controllerUrl", "brokerUrl", "oauth2ServerUri", "location", "metadataLocation"])];
+    const values = Object.fromEntries(names.map((name) => [name, /brokers|servers|host/i.test(name) ? `127.0.0.1:${port}` : `http://127.0.0.1:${port}`]));
+    const properties = { ...values, "s3.endpoint": `http://127.0.0.1:${port}`, "uri": `http://127.0.0.1:${port}`, "write.data.path": "s3://elsewhere/data" };
+    const inside = ["options", "kafka", "catalog", "broker", "account", "cluster", "config", "properties", "settings", "credentials", "headers", "params", "pinot", "iceberg"];
+    return [...Object.entries(values).map(([p, v]) => ({ p, v, vt: "str" })), ...inside.map((p) => ({ p, v: JSON.stringify({ ...properties, properties }), vt: "json" }))];
+  }
 
   /** Names of variables that hold secrets, as the sources have them. */
   function secretVariables(): string[] {
@@ -180,14 +196,20 @@ describe("planted secrets", function () {
     return [/AWS4-HMAC/, /Bearer HUSH/, /client_secret=HUSH|grant_type=client_credentials/, /"action":"auth"/, /x-amz-security-token/].map((kind) => kind.test(all));
   }
 
-  it("are in every credential field and every variable that the sources know", () => {
+  it("secrets are in every credential field and every variable that the sources know", () => {
     for (const type of configTypes) {
       for (const [name, { type: kind }] of Object.entries(definition(type).credentials ?? {})) if (kind === "password") assert.ok([...planted.keys()].some((where) => where.startsWith(`${type}.${name} `)), `${type}.${name}`);
     }
     for (const name of ["APCA_API_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "KAFKA_SASL_PASSWORD", "KAFKA_OAUTH_TOKEN"]) assert.ok(planted.has(`environment ${name}`), name);
   });
 
-  it("appear nowhere: not in the log, a status, a message, the flow, an answer of the editor, metrics or a file, not even where a server repeats them", () => {
+  it("no message takes a node to an address: what only messages name is never called", () => {
+    const asked = red.events.filter((e) => e.ev === "status" || e.ev === "message").length;
+    assert.ok(asked > types.length, `${asked} statuses and messages`);
+    assert.equal(visitors, 0);
+  });
+
+  it("secrets appear nowhere: not in the log, a status, a message, the flow, an answer of the editor, metrics or a file, not even where a server repeats them", () => {
     const found: string[] = [];
     for (const [origin, secret] of planted) {
       // Base64 of a longer text that holds the secret, wherever in it that begins.
