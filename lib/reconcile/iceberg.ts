@@ -4,11 +4,12 @@ import { currentSchema } from "../iceberg/metadata";
 import type { SqlEngine } from "../sql/engine";
 import { quote } from "../sql/names";
 import type { TableResolver } from "../sql/uses";
+import { tradeColumns } from "./columns";
 import type { Counted } from "./compare";
 import { HOUR_MS, Tally, type TimeRange } from "./tally";
 
 /** Symbol-hours of one table: as many symbols as there are, over a year of trading hours. */
-export const MAX_GROUPS = 5_000_000;
+const MAX_GROUPS = 5_000_000;
 
 /** A row of the query. */
 interface Row { symbol: string | null; hour: number; n: number; size: string; price_sum: number; min_price: number; max_price: number }
@@ -18,7 +19,8 @@ interface Row { symbol: string | null; hour: number; n: number; size: string; pr
  * @throws TicklakeError TABLE_NOT_FOUND, SCHEMA_MISMATCH (neither the documented names nor the readable ones), ...
  */
 export async function countTable(engine: SqlEngine, tables: TableResolver, table: string, range: TimeRange, signal?: AbortSignal): Promise<Counted> {
-  const { symbol, price, size, time } = await columnsOf(tables, table);
+  const { metadata, name } = await tables(table.split("."));
+  const { symbol, price, size, time } = tradeColumns(name, currentSchema(metadata).fields.map((field) => field.name), quote);
   const { rows, truncated } = await engine.query({
     sql: `SELECT ${symbol} AS symbol, ${time} // ${HOUR_MS} AS hour, count(*) AS n, CAST(sum(${size}) AS VARCHAR) AS size, sum(${price}) AS price_sum, min(${price}) AS min_price, max(${price}) AS max_price
       FROM ${table} WHERE ${time} >= ${range.from} AND ${time} < ${range.to} GROUP BY 1, 2`,
@@ -30,14 +32,4 @@ export async function countTable(engine: SqlEngine, tables: TableResolver, table
     tally.add(row.symbol ?? "", row.hour, { count: row.n, size: BigInt(row.size), priceSum: row.price_sum, minPrice: row.min_price, maxPrice: row.max_price });
   }
   return { name: `Iceberg ${table}`, tally };
-}
-
-/** What symbol, price, size and time are called in the table, quoted. */
-async function columnsOf(tables: TableResolver, table: string): Promise<{ symbol: string; price: string; size: string; time: string }> {
-  const { metadata, name } = await tables(table.split("."));
-  const there = new Set(currentSchema(metadata).fields.map((field) => field.name));
-  for (const [symbol, price, size] of [["S", "p", "s"], ["symbol", "price", "size"]] as const) {
-    if ([symbol, price, size, "timestamp"].every((column) => there.has(column))) return { symbol: quote(symbol), price: quote(price), size: quote(size), time: quote("timestamp") };
-  }
-  throw new TicklakeError("SCHEMA_MISMATCH", `${name} has neither the columns S, p, s and timestamp nor symbol, price, size and timestamp, so its trades cannot be counted. It has ${[...there].join(", ")}.`);
 }

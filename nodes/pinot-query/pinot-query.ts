@@ -1,5 +1,6 @@
 import type { Node, NodeAPI, NodeMessage } from "node-red";
 import { documentedQueries } from "../../lib/pinot/query/documented";
+import { askBroker } from "../../lib/pinot/query/ask";
 import { parseDefaults, parsePinotQuery, type PinotQueryInput } from "../../lib/pinot/query/options";
 import { checkQuery } from "../../lib/pinot/query/check";
 import { runPinotQuery, type RunOptions } from "../../lib/pinot/query/run";
@@ -61,7 +62,7 @@ export = (RED: NodeAPI): void => {
 };
 
 function ask({ http }: ReturnType<typeof clusterOf>, query: ReturnType<typeof parsePinotQuery>, options: RunOptions = {}): Promise<PinotResult> {
-  return runPinotQuery(async (request, wait) => (await http.send("broker", { method: "POST", path: "/query/sql", body: request, ...wait })).body, query, options);
+  return runPinotQuery(askBroker(http), query, options);
 }
 
 async function readInput(RED: NodeAPI, node: Node, config: object, msg: NodeMessage): Promise<PinotQueryInput> {

@@ -2,10 +2,12 @@ import type { Node, NodeAPI, NodeMessage } from "node-red";
 import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { countTable } from "../../lib/reconcile/iceberg";
 import { countTopic } from "../../lib/reconcile/kafka";
+import { countPinot } from "../../lib/reconcile/pinot";
 import { parseRange, reconcile, type Place, type Reconciliation } from "../../lib/reconcile/run";
 import { catalogOf, deployedCatalogs } from "../iceberg-catalog/catalogs";
 import { useEngine } from "../iceberg-query/shared-engine";
 import { brokerOf, type BrokerUse } from "../kafka-broker/brokers";
+import { clusterOf } from "../pinot-cluster/clusters";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode, short, type RawConfig } from "../shared/define";
 import { typedProperty } from "../shared/properties";
@@ -27,7 +29,11 @@ export = (RED: NodeAPI): void => {
 
     const places: Place[] = settings.topics.map((topic) => ({ name: `Kafka ${topic}`, count: (range, signal) => countTopic((broker as BrokerUse).use(), topic, range, signal) }));
     if (catalog) places.push({ name: `Iceberg ${settings.table}`, count: (range, signal) => countTable(sql.engine, sql.tables.resolver(catalog, deployedCatalogs()), settings.table, range, signal) });
-    if (places.length < 2) throw new TicklakeError("CONFIG_INVALID", "There is nothing to compare: name at least two places (source topic, destination topic, Iceberg table).");
+    if (settings.pinotTable !== "") {
+      const { http } = clusterOf(RED, config["cluster"]);
+      places.push({ name: `Pinot ${settings.pinotTable}`, count: (range, signal) => countPinot(http, settings.pinotTable, range, signal) });
+    }
+    if (places.length < 2) throw new TicklakeError("CONFIG_INVALID", "There is nothing to compare: name at least two places (source topic, destination topic, Iceberg table, Pinot table).");
 
     async function run(msg: Asking): Promise<Reconciliation> {
       const [from, to] = await Promise.all([said(RED, node, config, "from", msg), said(RED, node, config, "to", msg)]);
@@ -63,13 +69,13 @@ export = (RED: NodeAPI): void => {
   });
 };
 
-interface Settings { topics: string[]; table: string; maxDifferences: number }
+interface Settings { topics: string[]; table: string; pinotTable: string; maxDifferences: number }
 
 function settingsOf(config: RawConfig): Settings {
   const text = (name: string): string => (typeof config[name] === "string" ? (config[name] as string).trim() : "");
   const most = Number(config["maxDifferences"] ?? 100);
   if (!Number.isInteger(most) || most < 1) throw new TicklakeError("CONFIG_INVALID", `maxDifferences: ${JSON.stringify(config["maxDifferences"])} is no whole number above 0.`);
-  return { topics: [text("sourceTopic"), text("destTopic")].filter((topic) => topic !== ""), table: text("table"), maxDifferences: most };
+  return { topics: [text("sourceTopic"), text("destTopic")].filter((topic) => topic !== ""), table: text("table"), pinotTable: text("pinotTable"), maxDifferences: most };
 }
 
 /** msg.from and msg.to go before the settings. */
