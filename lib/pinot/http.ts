@@ -18,6 +18,8 @@ export interface PinotRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** How long an answer may take, ms (10 s). */
   readonly timeoutMs?: number;
+  /** More that must not stand in an error's text: what the body holds of the kind. */
+  readonly secrets?: readonly string[];
   /** Gives the request up: STOPPED. */
   readonly signal?: AbortSignal;
 }
@@ -76,7 +78,7 @@ export class PinotHttp {
   }
 
   #failure(side: PinotSide, request: PinotRequest, status: number, text: string): TicklakeError {
-    const reason = this.#hide(reasonOf(text));
+    const reason = this.#hide(reasonOf(text), request.secrets ?? []);
     const details: PinotErrorDetails = { side, status, reason };
     const asked = `${request.method} ${request.path}`;
     const said = `${status}${reason === "" ? "" : `: ${reason}`}`;
@@ -88,8 +90,9 @@ export class PinotHttp {
     return fail("PINOT_REFUSED", `Pinot's ${side} refuses ${asked} (${said}).`);
   }
 
-  #hide(text: string): string {
-    return [...this.options.secrets, ...this.options.secrets.map(encodeURIComponent)].filter((secret) => secret.length > 3).reduce((left, secret) => left.replaceAll(secret, "***"), text);
+  #hide(text: string, more: readonly string[]): string {
+    const secrets = [...this.options.secrets, ...more];
+    return [...secrets, ...secrets.map(encodeURIComponent)].filter((secret) => secret.length > 3).reduce((left, secret) => left.replaceAll(secret, "***"), text);
   }
 }
 
