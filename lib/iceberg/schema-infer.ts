@@ -38,6 +38,29 @@ export function inferSchema(rows: readonly unknown[], onlyNulls: "string" | "lea
   return assignFreshIds({ "schema-id": 0, ...(typeOfSeen(decided) as StructType) });
 }
 
+/**
+ * Whether there are objects among the rows, and none of them says what a column could be: nothing but nulls, empty lists and empty objects.
+ *
+ * @param onlyNulls `string`: a field without any value says enough, and only objects without fields say nothing
+ */
+export function isUndecided(rows: readonly unknown[], onlyNulls: "string" | "leave-out" = "leave-out"): boolean {
+  let objects = false;
+  for (const row of rows) {
+    if (typeof row !== "object" || row === null || Array.isArray(row)) continue;
+    objects = true;
+    for (const key in row) {
+      if (onlyNulls === "string") return false;
+      const value = (row as Record<string, unknown>)[key];
+      try {
+        if (value !== undefined && withoutUndecided(seenIn(value, key)) !== undefined) return false;
+      } catch {
+        return false; // no value of any type: told where the schema is drawn
+      }
+    }
+  }
+  return objects;
+}
+
 /** What is certain of it: without fields of nulls alone, empty lists and empty objects. Undefined where nothing is. */
 export function withoutUndecided(seen: Seen): Seen {
   if (typeof seen !== "object" || seen.kind === "digits") return seen;

@@ -9,6 +9,8 @@ import type { SharedS3 } from "./s3";
 
 export interface SparkResult {
   columns: string[];
+  /** Spark's names of their types: bigint, int, string. */
+  types: string[];
   rows: unknown[][];
   /** Of Iceberg's scan: resultDataFiles, skippedDataFiles, skippedDataManifests. */
   scan?: Record<string, number>;

@@ -4,6 +4,7 @@ import type { ColumnAccumulator } from "../columns";
 import { defaultSpec } from "../metadata";
 import { placeRows, type Placement } from "../placement";
 import { checkCompatible, inferSchema, parseSchema, presetSchema } from "../schema";
+import { isUndecided } from "../schema-infer";
 import { parsePartitionBy, UNPARTITIONED } from "../transforms";
 import type { PartitionSpec, Schema, TableIdentifier, TableMetadata } from "../types";
 import { readWatermarks } from "../watermarks";
@@ -57,19 +58,21 @@ export class OpenTable {
   }
 
   /**
-   * Loads the table, or creates it.
+   * Loads the table, or creates it. Undefined, and nothing is created, where its columns are to come from rows in which no field has a value.
    *
    * @param sample rows of the first message, from which `infer` draws the schema
    * @throws TicklakeError TABLE_NOT_FOUND when creating is off; SCHEMA_INVALID, PARTITION_SPEC_INVALID, SCHEMA_MISMATCH; STORAGE_* of the catalog
    */
-  static async open(options: OpenOptions, sample: Rows): Promise<OpenTable> {
+  static async open(options: OpenOptions, sample: Rows): Promise<OpenTable | undefined> {
     const { catalog, identifier } = options;
     const existing = await OpenTable.load(options);
     if (existing) return existing;
     if (!options.options.createTable) {
       throw new TicklakeError("TABLE_NOT_FOUND", `There is no table ${options.name} in catalog ${catalog.name}. Create it, correct the name, or allow iceberg-out to create it.`);
     }
-    const schema = schemaFor(options.options.schema, sample, options.options.evolve === "no" ? "string" : "leave-out");
+    const onlyNulls = options.options.evolve === "no" ? "string" : "leave-out";
+    if (options.options.schema === "infer" && isUndecided(sample, onlyNulls)) return undefined;
+    const schema = schemaFor(options.options.schema, sample, onlyNulls);
     const spec = options.options.partitionBy === "" ? UNPARTITIONED : parsePartitionBy(options.options.partitionBy, schema);
     try {
       return new OpenTable(await catalog.createTable(identifier, { schema, spec }), options);

@@ -11,6 +11,7 @@ import type { TableSinkDeps } from "./contract";
 import { OpenTable } from "./open-table";
 import { forgetPosition, positionsIn, tableOf } from "./positions";
 import { describeReversal, type Standing } from "./standing";
+import { UnprotectedRows } from "./unprotected";
 import { pause, retrying } from "../../retry";
 
 /** What makes a schema drawn from a first message impossible: that message is to blame, not those behind it. */
@@ -20,9 +21,6 @@ const TABLE_GONE: ReadonlySet<string> = new Set(["TABLE_REPLACED", "TABLE_NOT_FO
 
 /** A message and its rows. */
 interface Message { readonly rows: Incoming; readonly part: Part }
-
-/** Rows without delivery that may wait, as a multiple of a commit's bounds: nothing upstream slows them down. */
-const UNPROTECTED_COMMITS = 4;
 
 /**
  * Appends to one table in micro-batches. Rows become columns as they arrive; a commit takes what is settled, when
@@ -45,7 +43,7 @@ export class TableSink {
   readonly #check: LogCheck<Message>;
   /** Where the table stood when it was last open. */
   #stood: Standing | undefined;
-  #unprotectedRows = 0;
+  readonly #unprotected: UnprotectedRows;
   #duplicates = 0;
   #timer: NodeJS.Timeout | undefined;
   /** A commit is due (as soon as something is settled). */
@@ -62,6 +60,7 @@ export class TableSink {
   constructor(deps: TableSinkDeps) {
     this.#deps = { ...deps, events: guarded(deps.events, ["committed", "unwritten", "rejected", "retrying", "failed", "warn", "changed"]) };
     this.#now = deps.now ?? Date.now;
+    this.#unprotected = new UnprotectedRows(deps.options);
     const { events } = this.#deps;
     this.#check = new LogCheck({ table: deps.name, signal: this.#stop.signal, onRetry: events.retrying, warn: events.warn });
   }
@@ -86,11 +85,11 @@ export class TableSink {
     if (part.state !== "held") return;
     if (rows.length === 0) { this.#unwritten(part, 0); return; }
     if (this.#closing) { part.fail(new TicklakeError("STOPPED", "The node is stopping; these rows were not written.")); return; }
-    if (part.deliveries.length === 0 && this.#refusesUnprotected(rows.length)) {
-      part.fail(new TicklakeError("STORAGE_FAILED", `${this.#unprotectedRows} rows without delivery wait for ${this.#deps.options.table} already and more are refused: commits do not keep up or the storage is away (see the status).`));
+    if (part.deliveries.length === 0 && this.#unprotected.refuses(rows.length, this.#open?.columns.bytes ?? 0)) {
+      part.fail(new TicklakeError("STORAGE_FAILED", `${this.#unprotected.rows} rows without delivery wait for ${this.#deps.options.table} already and more are refused: commits do not keep up or the storage is away (see the status).`));
       return;
     }
-    if (part.deliveries.length === 0) this.#unprotectedRows += rows.length;
+    this.#unprotected.add(part, rows.length);
     this.#release(rows, part);
   }
 
@@ -166,12 +165,6 @@ export class TableSink {
     await done;
   }
 
-  #refusesUnprotected(more: number): boolean {
-    const { maxRows, maxBytes } = this.#deps.options;
-    if (this.#unprotectedRows === 0) return false;
-    return this.#unprotectedRows + more > UNPROTECTED_COMMITS * maxRows || (this.#open?.columns.bytes ?? 0) > UNPROTECTED_COMMITS * maxBytes;
-  }
-
   /** The ledger: something became committable. */
   settled(): void {
     if (this.#wanted || this.#overBound()) this.#want();
@@ -220,26 +213,42 @@ export class TableSink {
 
   async #openTable(ahead = false): Promise<void> {
     const { events } = this.#deps;
+    const first = this.#backlog[0];
     try {
-      const sample = this.#deps.options.schema === "infer" ? objectsOf(this.#backlog[0]?.rows ?? []) : [];
+      const sample = this.#deps.options.schema === "infer" ? objectsOf(first?.rows ?? []) : [];
       const deps = { ...this.#deps, ...(this.#stood ? { before: this.#stood } : {}) };
       const open = await retrying(() => (ahead ? OpenTable.load(deps) : OpenTable.open(deps, sample)), { signal: this.#stop.signal, onRetry: events.retrying });
       this.#open = open;
       this.#sendBack();
       if (open) for (const { rows, part } of this.#backlog.splice(0)) if (part.state === "held") this.#accept(open, rows, part);
+      if (!open && !ahead) for (const message of this.#takeOut(first)) if (message.part.state === "held") this.#rejectUndrawn(message);
     } catch (caught) {
       const error = asTicklakeError(caught);
       // The first message draws the schema: where that cannot be done, it alone is to blame.
       const drawn = !ahead && this.#deps.options.schema === "infer" && SAMPLE_ERRORS.has(error.code);
-      const failed = this.#backlog.splice(0, drawn ? 1 : Infinity);
+      const failed = drawn ? this.#takeOut(first) : this.#backlog.splice(0);
       if (!this.#stop.signal.aborted) events.failed(error);
       for (const { rows, part } of failed) {
-        if (part.deliveries.length === 0) this.#unprotectedRows -= rows.length;
+        this.#unprotected.remove(part, rows.length);
         if (part.state === "held") part.fail(error);
       }
     } finally {
       this.#opening = this.#backlog.length > 0 && !this.#stop.signal.aborted ? this.#openTable() : undefined;
     }
+  }
+
+  /** Takes a message out of the backlog, if it was not aborted meanwhile. */
+  #takeOut(message: Message | undefined): Message[] {
+    const at = message ? this.#backlog.indexOf(message) : -1;
+    return at < 0 ? [] : this.#backlog.splice(at, 1);
+  }
+
+  /** There is no table yet, and no field of this message has a value that a column could be drawn from: sent again it would not have one either. */
+  #rejectUndrawn({ rows, part }: Message): void {
+    const { events, name } = this.#deps;
+    this.#unprotected.remove(part, rows.length);
+    for (const row of objectsOf(rows)) events.rejected(row, `no field has a value: there is no table ${name} yet, and its columns are drawn from values`, part);
+    this.#unwritten(part, 0);
   }
 
   /** Never throws: one message that cannot be taken must not leave those behind it neither done nor failed. */
@@ -248,7 +257,7 @@ export class TableSink {
       this.#take(open, rows, part);
     } catch (caught) {
       if (part.state !== "held") throw caught;
-      if (part.deliveries.length === 0) this.#unprotectedRows -= rows.length;
+      this.#unprotected.remove(part, rows.length);
       part.fail(asTicklakeError(caught));
     }
   }
@@ -264,16 +273,15 @@ export class TableSink {
   }
 
   #layOut(open: OpenTable, rows: Incoming, part: Part): void {
-    const unprotected = part.deliveries.length === 0;
     const refused = new Set<unknown>();
     const { from, to } = (rows instanceof LazyRows ? open.rows.appendColumns(rows) : undefined)
       ?? open.rows.append(objectsOf(rows), (row, reason) => {
         refused.add(row);
-        if (unprotected) this.#unprotectedRows--;
+        this.#unprotected.remove(part, 1);
         this.#deps.events.rejected(row, reason, part);
       });
     const taken = refused.size > 0 ? objectsOf(rows).filter((row) => !refused.has(row)) : rows;
-    this.#entries.set(part, { part, from, to, arrivedAt: this.#now(), ...(unprotected ? { rows: taken } : {}) });
+    this.#entries.set(part, { part, from, to, arrivedAt: this.#now(), ...(part.deliveries.length === 0 ? { rows: taken } : {}) });
   }
 
   /** True when the message has to wait until it is known that the table's watermarks speak of its log. */
@@ -412,7 +420,7 @@ export class TableSink {
 
   async #commit(open: OpenTable, selection: Selection): Promise<void> {
     const { ledger, events, options } = this.#deps;
-    for (const { part, from, to } of selection.entries) if (part.deliveries.length === 0) this.#unprotectedRows -= to - from;
+    for (const { part, from, to } of selection.entries) this.#unprotected.remove(part, to - from);
     const committer = new Committer({
       open, options, encoder: this.#deps.encoder, signal: this.#stop.signal, now: this.#now, onRetry: events.retrying,
       followed: () => { this.#sendBack(); },
@@ -462,12 +470,12 @@ export class TableSink {
     } else {
       this.#entries.clear();
       open.rows.restart(open.metadata);
-      for (const { from, to, rows } of entries) if (rows) this.#unprotectedRows -= to - from;
+      for (const { part, from, to } of entries) this.#unprotected.remove(part, to - from);
     }
     for (const { part, rows } of entries) {
       if (part.state !== "taken" && part.state !== "parked") continue;
       if (!rows) { part.fail(error); continue; }
-      this.#unprotectedRows += rows.length;
+      this.#unprotected.add(part, rows.length);
       this.#layOut(open, rows, part);
       this.#wanted = true;
     }
@@ -480,7 +488,7 @@ export class TableSink {
       // What waits was laid out for a table that is no more: it comes again, or fails where nobody can send it again.
       parts.push(...this.#entries.keys(), ...[...this.#doubles.splice(0), ...this.#check.clear()].map(({ part }) => part));
       this.#entries.clear();
-      this.#unprotectedRows = 0;
+      this.#unprotected.clear();
       this.#letGo();
     }
     if (!this.#stop.signal.aborted) events.failed(error);

@@ -2,7 +2,7 @@
 
 usage: spark_server.py <jars, separated by colons> <folder for Spark's own files>
 request:  {"id": 1, "sql": "SELECT ...", "explain": true?}  or  {"id": 2, "catalog": "local", "properties": {"type": "hadoop", "warehouse": "/path"}}
-answer:   {"id": 1, "rows": [[...]], "columns": [...], "plan": "..."}  or  {"id": 1, "error": "..."}
+answer:   {"id": 1, "rows": [[...]], "columns": [...], "types": ["bigint", ...], "scan": {...}}  or  {"id": 1, "error": "..."}
 """
 import base64
 import datetime as dt
@@ -61,7 +61,7 @@ def answer(request):
             spark.conf.set(f"{prefix}.{key}", value)
         return {}
     frame = spark.sql(request["sql"])
-    out = {"columns": frame.columns, "rows": [[plain(value) for value in row] for row in frame.collect()]}
+    out = {"columns": frame.columns, "types": [kind for _, kind in frame.dtypes], "rows": [[plain(value) for value in row] for row in frame.collect()]}
     if request.get("explain"):
         out["scan"] = scan_metrics(frame._jdf.queryExecution().executedPlan())
     return out

@@ -123,6 +123,15 @@ describe("iceberg sink in trouble", () => {
     assert.deepEqual(await world.ids(), [1]);
   });
 
+  it("rejects objects without fields when columns are to be drawn from them: sent again they would have none either", async () => {
+    const sink = world.sink("w", { schema: "infer", partitionBy: "" });
+    const [empty, good] = [sink.receive([{}, {}]), sink.receive([{ i: 1, note: null }])];
+    await parked(sink);
+    assert.deepEqual([empty.state, good.state, sink.rejects.length], ["done", "parked", 2]);
+    await sink.sink.flush();
+    assert.deepEqual(await world.ids(), [1]);
+  });
+
   it("rejects a row whose field cannot be read, and keeps the columns of all others in step", async () => {
     const sink = world.sink("w", { schema: "infer", partitionBy: "" });
     const evil = { i: 2, get v(): number { throw new Error("no"); } };
