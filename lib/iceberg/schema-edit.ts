@@ -5,6 +5,7 @@ import { TicklakeError } from "../errors";
 import { currentSchema } from "./metadata";
 import { allFields, assignFreshIds, canPromote, childFields, fieldByName, isList, isMap, isPrimitive, isStruct, parseSchema, type NamedField, typeText } from "./schema";
 import { parseTransform } from "./transforms";
+import { parseTypeText } from "./type-text";
 import type { NestedField, Schema, TableMetadata, Type } from "./types";
 
 /** Where a column stands among its neighbours. */
@@ -22,7 +23,7 @@ export interface SchemaEdit {
 export interface NewColumn {
   /** `price`, or with the names of the structs that it lies in: `quote.price`, `legs.element.price`. */
   readonly column: string;
-  /** `double`, `decimal(10, 2)`, or a nested type as Iceberg's JSON. Ids are given anew. */
+  /** `double`, `decimal(10, 2)`, `list<string>` (as parseTypeText takes it), or a nested type as Iceberg's JSON. Ids are given anew. */
   readonly type: unknown;
   readonly doc?: string;
   readonly position?: Position;
@@ -101,8 +102,9 @@ export function widenColumn(metadata: TableMetadata, column: string, type: unkno
 /** A type typed by hand; ids in it are given anew, for only the table knows which are free. */
 function withoutIds(field: { name: string; type: unknown; doc?: string }): Schema {
   let { type } = field;
-  if (typeof type === "string" && /^\s*\{/.test(type)) {
-    try { type = JSON.parse(type); } catch (error) { throw new TicklakeError("SCHEMA_INVALID", `The type is not valid JSON (${(error as Error).message}).`, { cause: error }); }
+  if (typeof type === "string") {
+    if (!/^\s*\{/.test(type)) type = parseTypeText(type);
+    else try { type = JSON.parse(type); } catch (error) { throw new TicklakeError("SCHEMA_INVALID", `The type is not valid JSON (${(error as Error).message}).`, { cause: error }); }
   }
   const bare = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(bare);

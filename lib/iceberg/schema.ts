@@ -11,7 +11,8 @@ export { presetSchema, TRADES_SCHEMA, TRADES_READABLE_SCHEMA, TRADES_PARTITION_B
 const PLAIN_TYPES: ReadonlySet<string> = new Set([
   "boolean", "int", "long", "float", "double", "date", "time", "timestamp", "timestamptz", "string", "uuid", "binary",
 ]);
-const LATER_TYPES: ReadonlySet<string> = new Set(["timestamp_ns", "timestamptz_ns", "unknown", "variant", "geometry", "geography"]);
+/** Of format version 3. */
+export const LATER_TYPES: ReadonlySet<string> = new Set(["timestamp_ns", "timestamptz_ns", "unknown", "variant", "geometry", "geography"]);
 const DECIMAL = /^decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)$/;
 const FIXED = /^fixed\[\s*(\d+)\s*\]$/;
 

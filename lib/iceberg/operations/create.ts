@@ -6,12 +6,13 @@ import { booleanProperty } from "../metadata";
 import { parseSchema, presetSchema, TRADES_PARTITION_BY } from "../schema";
 import { ownFiles } from "../table-files";
 import { parsePartitionBy, UNPARTITIONED } from "../transforms";
+import { parseColumnsText } from "../type-text";
 import type { TableIdentifier } from "../types";
 import { describeTable, type TableDescription } from "./describe";
 import { LISTED, type OperationContext } from "./context";
 
 export interface CreateOptions {
-  /** `trades`, `trades-readable`, or a schema as Iceberg's JSON (text or object). */
+  /** `trades`, `trades-readable`, columns as in Spark's CREATE TABLE (`id bigint, S string`), or a schema as Iceberg's JSON (text or object). */
   readonly schema?: unknown;
   /** `truncate[86400000](timestamp), S`; empty = not partitioned. By default that of the preset, else none. */
   readonly partitionBy?: string;
@@ -26,7 +27,7 @@ export interface CreateResult extends TableDescription { readonly created: boole
 export async function createTableOperation(catalog: Catalog, identifier: TableIdentifier, options: CreateOptions, context: OperationContext = {}): Promise<CreateResult | { created: false; location: string }> {
   const wanted = options.schema ?? "trades";
   const preset = typeof wanted === "string" ? presetSchema(wanted.trim()) : undefined;
-  const schema = preset ?? parseSchema(wanted);
+  const schema = preset ?? parseSchema(typeof wanted === "string" && /^[^\s{["]+\s*:?\s+\S/.test(wanted.trim()) ? { type: "struct", fields: parseColumnsText(wanted) } : wanted);
   const partitionBy = options.partitionBy ?? (preset ? TRADES_PARTITION_BY : "");
   const spec = partitionBy.trim() === "" ? UNPARTITIONED : parsePartitionBy(partitionBy, schema);
   const existing = async (): Promise<CreateResult> => ({ created: false, ...(await describeTable(await catalog.loadTable(identifier))) });
