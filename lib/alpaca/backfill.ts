@@ -46,6 +46,8 @@ const SYMBOLS = 200;
 export class Backfill {
   private queue: Promise<unknown> = Promise.resolve();
   private readonly life = new AbortController();
+  /** Jobs that wait or run, and from when on they are still to be done. */
+  private readonly open = new Map<BackfillJob, number>();
   /** Jobs that wait or run. */
   pending = 0;
   /** Of the job that runs, from 0 to 1. */
@@ -59,16 +61,25 @@ export class Backfill {
    */
   add(job: BackfillJob, delayMs = 0): Promise<BackfillResult> {
     this.pending++;
+    this.open.set(job, job.from);
     const notBefore = this.clock.now() + delayMs;
     const done = this.queue.then(async () => {
       await sleep(this.clock, Math.max(0, notBefore - this.clock.now()), this.life.signal);
-      return this.run(job);
+      const result = await this.run(job);
+      this.open.delete(job);
+      return result;
     }).finally(() => { this.pending--; this.progress = 0; });
+    done.catch((error: unknown) => { if ((error as { code?: string }).code !== "STOPPED") this.open.delete(job); });
     this.queue = done.catch(() => undefined);
     return done;
   }
 
   stop(): void { this.life.abort(); }
+
+  /** What was stopped before it was done: the rest of gaps. (Who asked by a message has been told.) */
+  unfinished(): BackfillJob[] {
+    return [...this.open].filter(([{ cause }]) => cause === "gap").map(([job, from]) => ({ ...job, from }));
+  }
 
   private async run(job: BackfillJob): Promise<BackfillResult> {
     const { signal } = this.life;
@@ -91,6 +102,7 @@ export class Backfill {
       if (found.flagged.length > 0) this.port.flagged(found.flagged);
       counts.flagged += found.flagged.length;
       at = end;
+      this.open.set(job, at);
       this.progress = (at - job.from) / (job.to - job.from);
       if (found.trades.length < FEW) window = Math.min(LARGEST_WINDOW, window * 4);
     }

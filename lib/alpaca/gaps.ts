@@ -75,8 +75,14 @@ export class Gaps {
     this.cancelTimer = this.clock.after(this.settleMs, () => { this.finish(); });
   }
 
-  /** Tells what is known of a gap that is open (the node is being closed). Returns whether there was one. */
+  /** A gap has begun and is not told yet. */
+  get pending(): boolean { return this.open !== undefined; }
+
+  /** The node is being closed: its successor is told in `carry`. */
   end(): void { this.cancelTimer?.(); }
+
+  /** There is no successor: what is open is told now. */
+  tell(): void { this.finish(); }
 
   private finish(): void {
     this.cancelTimer?.();

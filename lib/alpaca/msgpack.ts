@@ -7,6 +7,8 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Deeper than this nothing of the stream is nested. */
 const MAX_DEPTH = 32;
 const TIMESTAMP = -1;
+/** The last second that a Date holds (ECMA-262, 21.4.1.1). */
+const LAST_SECOND = 8.64e12;
 
 /** @throws RangeError or TypeError for bytes that are no single, whole value */
 export function decodeMsgpack(data: Uint8Array): unknown {
@@ -122,7 +124,7 @@ export class MsgpackReader {
     if (length === 4) return rfc3339(this.view.getUint32(at), 0);
     if (length === 8) return rfc3339((this.view.getUint32(at) & 3) * 4_294_967_296 + this.view.getUint32(at + 4), this.view.getUint32(at) >>> 2);
     if (length === 12) return rfc3339(Number(this.view.getBigInt64(at + 4)), this.view.getUint32(at));
-    throw new TypeError(`a time of ${length} bytes`);
+    return `a time of ${length} bytes`;
   }
 }
 
@@ -131,8 +133,9 @@ const exact = (value: bigint): number | string => {
   return Number.isSafeInteger(number) ? number : String(value);
 };
 
+/** A time that does not exist is text that is no time: it costs its own message, not the frame. */
 function rfc3339(seconds: number, nanos: number): string {
-  if (nanos > 999_999_999) throw new RangeError("more nanoseconds than a second has");
+  if (nanos > 999_999_999 || !(Math.abs(seconds) <= LAST_SECOND)) return `${seconds} s and ${nanos} ns since 1970`;
   const whole = new Date(seconds * 1000).toISOString().slice(0, -5);
   return nanos === 0 ? `${whole}Z` : `${whole}.${String(nanos).padStart(9, "0").replace(/0+$/, "")}Z`;
 }

@@ -351,7 +351,8 @@ export class Session {
     this.deps.events.error(error);
   }
 
-  private closed(reason: string, status?: number, retryAfterMs?: number): void {
+  private closed(said: string, status?: number, retryAfterMs?: number): void {
+    const reason = withoutSecrets(said, [this.options.secret, this.options.key]);
     if (this.closing) { this.socket = undefined; this.closing.closed(); return; }
     if (status === undefined) { this.drop(reason); return; }
     const action = upgradeAction(status);

@@ -56,6 +56,8 @@ export interface CarriedOver {
   readonly messages: readonly MessageBatch[];
   readonly seen: SeenTrades;
   readonly gap?: CarriedGap;
+  /** Gaps that were told and are not filled yet. */
+  readonly backfills: readonly BackfillJob[];
 }
 
 /** After a reconnect: how long a first trade is waited for, and how far the history may be behind the stream, ms. */
@@ -176,6 +178,7 @@ export class AlpacaSource {
       this.tookOver = true;
       for (const batch of this.carried.trades) this.trades.push(batch);
       for (const batch of this.carried.messages) this.messages.push(batch);
+      if (this.carried.url === this.deps.account.url) for (const job of this.carried.backfills) this.fill(job);
     }
     this.messages.pump();
     this.trades.pump();
@@ -207,6 +210,8 @@ export class AlpacaSource {
   async drain(aborted: AbortSignal): Promise<void> {
     this.ending = true;
     await this.disconnect();
+    this.gaps.tell();
+    for (const { from, to, symbols } of this.backfill.unfinished()) this.record("gaps", { kind: "connection", from, to, symbols, reason: "Node-RED ended before the gap was filled", backfill: "off" } satisfies GapRecord);
     const { clock, port } = this.deps;
     const lanes = [this.trades, this.messages];
     const left = (lane: Lane<Batch>): boolean => lane.buffered > 0 && !lane.stopped;
@@ -220,8 +225,9 @@ export class AlpacaSource {
   /** Ends for good, after the last delivery. */
   finish(): CarriedOver {
     this.closed = true;
-    const gap = this.wasRunning ? this.gaps.carry("the node was deployed anew") : undefined;
-    return { url: this.deps.account.url, trades: this.trades.close() as TradeBatch[], messages: this.messages.close() as MessageBatch[], seen: this.seen, ...(gap ? { gap } : {}) };
+    // A session that has been refused had a gap before, perhaps.
+    const gap = this.wasRunning || this.gaps.pending ? this.gaps.carry("the node was deployed anew") : undefined;
+    return { url: this.deps.account.url, trades: this.trades.close() as TradeBatch[], messages: this.messages.close() as MessageBatch[], seen: this.seen, backfills: this.backfill.unfinished(), ...(gap ? { gap } : {}) };
   }
 
   statistics(): SourceStatistics {
@@ -261,11 +267,15 @@ export class AlpacaSource {
     if (this.closed) return;
     const { symbols } = gap;
     const possible = this.deps.account.hasHistory && symbols.length > 0 && !symbols.includes("*");
-    this.record("gaps", { kind: "connection", ...gap, backfill: !possible ? "impossible" : this.config.backfill ? "scheduled" : "off" } satisfies GapRecord);
-    if (!possible || !this.config.backfill) return;
-    this.fetch({ symbols, from: gap.from - OVERLAP_MS, to: gap.to + OVERLAP_MS, cause: "gap" }, SETTLE_MS).catch((caught: unknown) => {
+    const wanted = this.config.backfill && !this.ending;
+    this.record("gaps", { kind: "connection", ...gap, backfill: !possible ? "impossible" : wanted ? "scheduled" : "off" } satisfies GapRecord);
+    if (possible && wanted) this.fill({ symbols, from: gap.from - OVERLAP_MS, to: gap.to + OVERLAP_MS, cause: "gap" });
+  }
+
+  private fill(job: BackfillJob): void {
+    this.fetch(job, SETTLE_MS).catch((caught: unknown) => {
       const error = asTicklakeError(caught);
-      if (error.code !== "STOPPED") this.deps.news.error(new TicklakeError(error.code, `The gap from ${iso(gap.from)} to ${iso(gap.to)} could not be filled: ${error.message}`, { cause: error }));
+      if (error.code !== "STOPPED") this.deps.news.error(new TicklakeError(error.code, `The gap from ${iso(job.from)} to ${iso(job.to)} could not be filled: ${error.message}`, { cause: error }));
     });
   }
 

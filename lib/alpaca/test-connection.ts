@@ -25,7 +25,7 @@ export function testStream(account: Account, open: OpenSocket): Promise<string> 
     const socket = open(account.url, { headers: {}, compression: false, handshakeTimeoutMs: TIMEOUT_MS }, {
       opened: () => undefined,
       pong: () => undefined,
-      closed: (reason, status) => end(status === undefined ? new TicklakeError("ALPACA_UNREACHABLE", `${account.url} cannot be reached: ${reason}.`) : upgradeError(status, account.url)),
+      closed: (reason, status) => end(status === undefined ? new TicklakeError("ALPACA_UNREACHABLE", `${account.url} cannot be reached: ${withoutSecrets(reason, [account.secret, account.key])}.`) : upgradeError(status, account.url)),
       message: (data) => {
         try {
           for (const { T, msg, code } of JSON.parse(data.toString()) as { T?: unknown; msg?: unknown; code?: unknown }[]) {

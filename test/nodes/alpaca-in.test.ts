@@ -209,6 +209,34 @@ describe("node alpaca-in", () => {
     assert.match(String(rig!.records("gaps")[0]!["reason"]), /deployed anew/);
   });
 
+  for (const [what, fault] of [
+    ["its backfill was under way", (s: AlpacaServer) => { s.restFaults.push(...new Array<number>(50).fill(503)); }],
+    ["the session had been refused", (s: AlpacaServer) => { s.authErrors.push(402); }],
+  ] as const) {
+    it(`a redeploy after a gap while ${what}: the successor fetches what is missing`, async function () {
+      this.timeout(30_000);
+      await begin();
+      await load({ batchSize: 1 });
+      await live();
+      const sent = trades(30);
+      server.publish(sent.slice(0, 10), 1);
+      await until(() => rig!.trades().length === 10);
+      const before = rig!.trades().map(keyOf);
+      fault(server);
+      server.disconnect();
+      server.publish(sent.slice(10, 20));
+      await until(() => rig!.records("gaps").some((gap) => gap["backfill"] === "scheduled") || rig!.statuses().some(({ fill }) => fill === "red"), what);
+      if (what.startsWith("its")) await until(() => server.restRequests.length > 0, "a request for the history");
+      await unload();
+      server.restFaults.length = 0;
+      await load({ batchSize: 1 });
+      await live();
+      server.publish(sent.slice(20), 1);
+      await until(() => rig!.trades().length >= 20, "all of them");
+      assert.deepEqual([...before, ...rig!.trades().map(keyOf)].sort(), sent.map(keyOf).sort());
+    });
+  }
+
   for (const [what, config, account, pattern] of [
     ["no account", { account: "" }, {}, /No Alpaca account is chosen/], ["an unknown channel", { channels: "trades prices" }, {}, /"prices" is no channel/], ["dead letters", { onFailure: "dead-letter" }, {}, /retry or stop/],
     ["ws:// to elsewhere", {}, { url: "ws://192.168.1.7/v2/iex" }, /this machine only/],
@@ -235,6 +263,20 @@ describe("node alpaca-in", () => {
     assert.match(errorOf(rig!.caught[1]!).message, /before the next deploy/);
     assert.equal(server.history.length, 1);
     assert.doesNotMatch(JSON.stringify([rig!.statuses(), rig!.warnings(), rig!.node.error.args.map(String), rig!.caught, rig!.other, await rig!.statistics()]), /s3cr3t/);
+  });
+
+  it("key and secret appear nowhere, even where the server repeats them", async () => {
+    await begin({ key: "another" });
+    const [key, secret] = ["planted-k3y", "planted-s3cr3t"];
+    server.words = `no such login: ${key} ${secret}`;
+    await load({ autoStart: false }, { credentials: { account: { key, secret } } });
+    await rig!.send({ payload: { backfill: { symbols: ["AAPL"], start: "2024-01-02T14:30:00Z", end: "2024-01-02T15:00:00Z" } } });
+    await until(() => rig!.caught.length === 1, "a refused backfill");
+    await rig!.send({ payload: "start" });
+    await until(() => rig!.caught.length === 2, "a refused login");
+    assert.ok(rig!.caught.every((msg) => /no such login: /.test(errorOf(msg).message)), JSON.stringify(rig!.caught.map((msg) => errorOf(msg).message)));
+    assert.equal(server.history[0]!.said[0]!["secret"], secret, "the server has it");
+    assert.doesNotMatch(JSON.stringify([rig!.statuses(), rig!.warnings(), rig!.node.error.args.map(String), rig!.caught, rig!.other, await rig!.statistics()]), /planted/);
   });
 
   it("takes key and secret from the environment", async () => {

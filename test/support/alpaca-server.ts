@@ -65,6 +65,8 @@ export class AlpacaServer {
   /** What the REST side has: the trades that were published. */
   published: ServerTrade[] = [];
   greet = true;
+  /** What it says of a login that fails and of a refused request for the history, instead of Alpaca's words. */
+  words: string | undefined;
   /** `published` is in order of time. */
   private ordered = true;
   private zombies = 0;
@@ -221,7 +223,7 @@ export class AlpacaServer {
     const others = [...this.clients].filter((other) => other !== client && other.authenticated && other.path === client.path).length + this.zombies;
     const code = scripted ?? (key !== this.options.key || secret !== this.options.secret ? 402 : others >= this.options.maxConnections ? 406 : 0);
     if (code !== 0) {
-      this.send(client, [{ T: "error", code, msg: ({ 402: "auth failed", 406: "connection limit exceeded", 409: "insufficient subscription" } as Record<number, string>)[code] ?? "scripted" }]);
+      this.send(client, [{ T: "error", code, msg: this.words ?? ({ 402: "auth failed", 406: "connection limit exceeded", 409: "insufficient subscription" } as Record<number, string>)[code] ?? "scripted" }]);
       return;
     }
     client.authenticated = true;
@@ -267,7 +269,7 @@ export class AlpacaServer {
     if (fault === "hang") { setTimeout(() => request.socket.destroy(), 200); return; }
     if (fault === "broken") { answer(200, '{"trades":{"AAPL":[{"t":'); return; }
     if (fault !== undefined) { answer(fault, { message: "scripted" }); return; }
-    if (request.headers["apca-api-key-id"] !== this.options.key || request.headers["apca-api-secret-key"] !== this.options.secret) { answer(403, { message: "forbidden." }); return; }
+    if (request.headers["apca-api-key-id"] !== this.options.key || request.headers["apca-api-secret-key"] !== this.options.secret) { answer(403, { message: this.words ?? "forbidden." }); return; }
     const now = Date.now();
     while (this.restTimes.length > 0 && this.restTimes[0]! < now - 60_000) this.restTimes.shift();
     if (this.restTimes.length >= this.options.restPerMinute) { answer(429, { message: "too many requests." }, { "x-ratelimit-reset": String(Math.ceil(now / 1000) + 1) }); return; }

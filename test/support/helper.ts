@@ -65,9 +65,9 @@ export async function settle(turns = 20): Promise<void> {
 
 /** Waits until a condition holds, at most 5 s. */
 export async function until(condition: () => boolean, what = "the condition"): Promise<void> {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 15_000;
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`${what} did not come true within 5 s`);
+    if (Date.now() > end) throw new Error(`${what} did not come true within 15 s`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

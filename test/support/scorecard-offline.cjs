@@ -3,10 +3,10 @@
 // that the tests use, dependencies are those in node_modules, and how new they are is left to `npm outdated`.
 const { readFileSync } = require("node:fs");
 const Module = require("node:module");
-const { dirname, join } = require("node:path");
+const { dirname, join, resolve } = require("node:path");
 
 /** The newest Node-RED that the tests use (scripts/stack.mjs). */
-const redFile = process.env.TICKLAKE_NODE_RED_5 ?? join(__dirname, "../..", process.env.TICKLAKE_STACK ?? ".stack", "node-red-5/node_modules/node-red/red.js");
+const redFile = process.env.TICKLAKE_NODE_RED_5 ?? resolve(__dirname, "../..", process.env.TICKLAKE_STACK || ".stack", "node-red-5/node_modules/node-red/red.js");
 const modules = join(__dirname, "../../node_modules");
 const manifest = (name) => JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8"));
 
