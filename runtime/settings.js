@@ -10,10 +10,14 @@
 //   TICKLAKE_DATA_DIRS           the only folders that csv-replay reads, separated by : (; on Windows)
 //   TICKLAKE_WAREHOUSE_DIRS      the only places where tables lie: folders and s3:// prefixes, separated by commas
 //   TICKLAKE_LOG                 fatal, error, warn (default), info, debug, trace
+//   LOG_FORMAT                   text (default), json, gcp: see log.js
 //   NODE_RED_CREDENTIAL_SECRET   key that encrypts credentials; made once and kept in the user directory otherwise
 const { createHash, randomBytes, timingSafeEqual } = require("node:crypto");
 const { existsSync, mkdirSync, readFileSync, writeFileSync } = require("node:fs");
 const { delimiter, dirname, join, resolve } = require("node:path");
+const { logHandler, takeConsole } = require("./log.js");
+
+takeConsole();
 
 const root = dirname(__dirname);
 const userDir = resolve(process.env.TICKLAKE_USER_DIR || join(root, ".ticklake"));
@@ -51,16 +55,6 @@ function confined() {
   return { ...(dataDirs?.length ? { dataDirs } : {}), ...(warehouseDirs?.length ? { warehouseDirs } : {}) };
 }
 
-const LEVELS = { 10: "fatal", 20: "error", 30: "warn", 40: "info", 50: "debug", 60: "trace" };
-
-/** One line per event, as Node-RED writes them, without the warning that a fresh user directory holds no credentials yet. */
-function logLine(event) {
-  const text = typeof event.msg === "string" ? event.msg : event.msg?.message ?? JSON.stringify(event.msg);
-  if (text === "Encrypted credentials not found") return;
-  const node = event.type ? `[${event.type}:${event.name || event.id}] ` : "";
-  console.log(`${new Date(event.timestamp).toISOString()} [${LEVELS[event.level] ?? event.level}] ${node}${text}`);
-}
-
 module.exports = {
   userDir,
   flowFile: "flows.json",
@@ -86,7 +80,7 @@ module.exports = {
   },
   paletteCategories: ["ticklake", "subflows", "common", "function", "network", "sequence", "parser", "storage", "dashboard 2"],
 
-  logging: { console: { level: "off" }, ticklake: { level: process.env.TICKLAKE_LOG || "warn", metrics: false, audit: false, handler: () => logLine } },
+  logging: { console: { level: "off" }, ticklake: { level: process.env.TICKLAKE_LOG || "warn", metrics: false, audit: false, handler: () => logHandler() } },
   // Sinks write what they have in `close`; Node-RED's default, said aloud because data depends on it.
   nodeCloseTimeout: 15000,
   debugMaxLength: 1000,

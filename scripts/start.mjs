@@ -22,6 +22,8 @@ const stateFile = join(userDir, STATE);
 const host = process.env.HOST || "127.0.0.1";
 const headless = process.argv.includes("--headless") || Boolean(process.env.TICKLAKE_HEADLESS);
 
+// With LOG_FORMAT=json or gcp, what is said here is an entry of the log like any other.
+try { createRequire(import.meta.url)("../runtime/log.js").takeConsole(); } catch (error) { console.error(error.message); process.exit(1); }
 const say = (text = "") => console.log(text);
 const isAlive = (pid) => { try { process.kill(pid, 0); return true; } catch (error) { return error.code === "EPERM"; } };
 

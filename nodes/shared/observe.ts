@@ -5,6 +5,7 @@ import type { Reading } from "../../lib/metrics/reading";
 import { MetricsRegistry, type NodeMeter } from "../../lib/metrics/registry";
 import { deliveryRuntime } from "./delivery/runtime";
 import { answerHealth } from "./health";
+import { withTrace } from "./trace";
 
 /** What an adapter says of its node when it is asked; nothing is asked while records pass. */
 export interface Observed {
@@ -49,7 +50,7 @@ export function beginMeter(RED: NodeAPI, node: Node): NodeMeter {
   node.error = new Proxy(node.error, {
     apply(error, self, args) {
       meter.errors++;
-      return Reflect.apply(error, self, args) as unknown;
+      return withTrace(args[1], () => Reflect.apply(error, self, args) as unknown);
     },
   });
   node.on("close", (removed: boolean, done: () => void) => {
