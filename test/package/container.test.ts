@@ -109,8 +109,10 @@ describe("compose.yaml", () => {
     const listeners = (services["kafka"]!["environment"].KAFKA_ADVERTISED_LISTENERS as string).split(",");
     assert.ok(listeners.includes(`INTERNAL://${environment["KAFKA_BROKERS"]}`), "Kafka's inner listener");
     assert.ok(listeners.includes("HOST://localhost:9092"), "Kafka's listener for this machine");
-    const s3 = new URL(environment["S3_ENDPOINT"]!);
-    assert.ok((services[s3.hostname]!["ports"] as string[]).some((port) => port.endsWith(`:${s3.port}`)), "the S3 endpoint");
+    for (const name of ["S3_ENDPOINT", "PINOT_CONTROLLER_URL", "PINOT_BROKER_URL"]) {
+      const { hostname, port } = new URL(environment[name]!);
+      assert.ok((services[hostname]!["ports"] as string[]).some((published) => published.endsWith(`:${port}`)), name);
+    }
     const bucket = /^s3a?:\/\/([^/]+)/.exec(environment["ICEBERG_WAREHOUSE"]!)![1];
     assert.match(JSON.stringify(services["s3-bucket"]!["command"]), new RegExp(`mc mb --ignore-existing lake/${bucket}"`));
     assert.match(services["iceberg-rest"]!["environment"].CATALOG_WAREHOUSE as string, new RegExp(`^s3://${bucket}/`));
@@ -178,7 +180,7 @@ describe("the Kubernetes manifests", () => {
     assert.equal(shared["includeTemplates"], true);
     assert.deepEqual(ofKind("NetworkPolicy")["spec"].podSelector.matchLabels, shared["pairs"]);
     const open = (ofKind("NetworkPolicy")["spec"].egress as { ports: { port: number }[] }[]).flatMap(({ ports }) => ports.map(({ port }) => port));
-    for (const port of [config["KAFKA_BROKERS"]!.split(":")[1], new URL(config["S3_ENDPOINT"]!).port]) assert.ok(open.includes(Number(port)), port);
+    for (const port of [config["KAFKA_BROKERS"]!.split(":")[1], ...Object.values(config).filter((value) => value.startsWith("http://")).map((value) => new URL(value).port)]) assert.ok(open.includes(Number(port)), port);
   });
 });
 
