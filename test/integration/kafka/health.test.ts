@@ -24,7 +24,7 @@ describe("probes of a headless process", () => {
   after(async () => { await kafka?.stop(); await place.remove(); });
 
   it("readyz is 503 and names node and reason while Kafka is away, 200 when it is there; healthz is 200 all the time", async function () {
-    this.timeout(120_000);
+    this.timeout(240_000);
     const port = await freePort();
     const topic = uniqueTopic("probed");
     const flow = new KafkaFlow()

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { TicklakeError } from "../../../lib/errors";
 import type { SourceClock } from "../../../lib/kafka/source/contract";
 import { Outage } from "../../../lib/kafka/source/outage";
-import { describeSource, type StatusFacts } from "../../../lib/kafka/source/status";
+import { describeSource, lagFigures, notReadyOf, type StatusFacts, type StatusPartition } from "../../../lib/kafka/source/status";
 
 /** A clock that stands until `pass`. */
 class Clock implements SourceClock {
@@ -115,5 +115,26 @@ describe("what a kafka-in says of an outage", () => {
     const waiting = { ...facts, state: "running" as const, trouble: undefined };
     assert.equal(describeSource({ ...waiting, unknownTopics: "There is no topic \"a\" at b:1. Create it." }).text, "waiting for topic a");
     assert.equal(describeSource({ ...waiting, unknownTopics: "Topics \"a\", \"b\" cannot be read (There is no topic \"a\" at b:1.). Create them." }).text, "waiting for topics a, b");
+  });
+
+  it("is not ready while it cannot read what is there; slow flows, pauses and other members are no reason", () => {
+    const partition: StatusPartition = { key: "t/0", state: "reading", position: 5n, end: 9n, error: undefined, attempts: 0, retryAt: undefined, userPaused: false, isolating: false } as StatusPartition;
+    const fine: StatusFacts = {
+      state: "running", trouble: undefined, unknownTopics: undefined, groupId: "g", partitions: [partition], rate: 0, inFlight: 0, full: true, heldUpBy: "slow", deadLetters: 3, undecodable: 1, paused: false, now: 0,
+    };
+    for (const facts of [fine, { ...fine, partitions: [] }, { ...fine, paused: true, partitions: [{ ...partition, userPaused: true }] }, { ...fine, state: "joining" as const }, { ...fine, unknownTopics: "There is no topic \"a\"." }]) {
+      assert.equal(notReadyOf(facts), undefined, JSON.stringify(facts.state));
+    }
+    for (const [facts, reason] of [
+      [{ ...fine, trouble: unreachable }, /broker down/], [{ ...fine, state: "connecting" as const }, /connecting/], [{ ...fine, state: "joining" as const, partitions: [] }, /joining group g/],
+      [{ ...fine, partitions: [], unknownTopics: "There is no topic \"a\"." }, /waiting for topic a/], [{ ...fine, partitions: [{ ...partition, state: "stopped" as const, error: new Error("poison") }] }, /stopped: t\/0: poison/],
+    ] as [StatusFacts, RegExp][]) assert.match(notReadyOf(facts) ?? "ready", reason);
+  });
+
+  it("tells the lag of every partition whose end is known", () => {
+    const at = { topic: "t", state: "reading" as const };
+    const readers = [{ ...at, partition: 0, position: 5n, end: 9n }, { ...at, partition: 1, position: 9n, end: 7n }, { ...at, partition: 2, position: 0n, end: undefined }];
+    assert.deepEqual(lagFigures(readers), { lag: 4, partitions: [{ topic: "t", partition: 0, lag: 4 }, { topic: "t", partition: 1, lag: 0 }] });
+    assert.deepEqual(lagFigures([]), { partitions: [] });
   });
 });
