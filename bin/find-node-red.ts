@@ -12,8 +12,8 @@ export interface NodeRed {
   stop(): Promise<unknown>;
   readonly events: NodeJS.EventEmitter;
   readonly hooks: { add(name: string, handler: (event: never) => void): void };
+  readonly nodes: { getNode(id: string): { receive(msg: object): void } | null };
   readonly httpNode: unknown;
-  readonly version: () => string;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { lazyPayload } from "../lib/trades/lazy";
 import type { FlowNode } from "../lib/cli/prepare-flow";
-import { Statistics } from "../lib/cli/statistics";
+import { SOURCES, Statistics } from "../lib/cli/statistics";
 import { TicklakeError } from "../lib/errors";
 import type { NodeRed } from "./find-node-red";
 
@@ -35,6 +35,7 @@ interface SendEvent { readonly msg: Record<string, unknown>; readonly source: { 
 interface LogEvent { readonly level: number; readonly msg: unknown; readonly type?: string; readonly id?: string; readonly name?: string }
 
 const ERROR = 20, WARN = 30;
+const QUIESCE_MS = 5000;
 
 /**
  * Runs a flow in Node-RED, inside this process, without editor and without files of its own.
@@ -69,6 +70,7 @@ export async function runFlow(options: RunOptions): Promise<RunningFlow> {
   return {
     statistics, complete, url,
     async stop() {
+      await quiesce(red, flow, statistics);
       server?.close();
       server?.closeAllConnections();
       await red.stop();
@@ -89,6 +91,14 @@ function settings({ flow, packageRoot, userDir, credentials = {}, credentialSecr
       getSettings: none, saveSettings: done, getSessions: none, saveSessions: done, getLibraryEntry: none, saveLibraryEntry: done,
     },
   };
+}
+
+/** Sources stop first: what they have sent shall arrive while its sinks still take it. Those of the outside world that do not answer are not waited for long. */
+async function quiesce(red: NodeRed, flow: readonly FlowNode[], statistics: Statistics): Promise<void> {
+  for (const { id, type, d } of flow) if (d !== true && SOURCES.has(type)) red.nodes.getNode(id)?.receive({ payload: "stop" });
+  const { totals } = statistics, until = performance.now() + QUIESCE_MS;
+  // At least one turn, in which what is on its way between two nodes arrives.
+  do await new Promise((done) => setTimeout(done, 50)); while (totals.produced < totals.sent && performance.now() < until);
 }
 
 /** Counts what nodes send. Resolves when a source with an end has come to it and its last batches are acknowledged. */

@@ -7,6 +7,7 @@ import { type Asked, parseCommandLine, UsageError } from "../lib/cli/arguments";
 import { commandHelp, overview } from "../lib/cli/help";
 import { parseFlow, prepareFlow } from "../lib/cli/prepare-flow";
 import { flowVariables, partsOf } from "../lib/cli/settings";
+import { parseAccount } from "../lib/alpaca/account";
 import { TicklakeError } from "../lib/errors";
 import { findNodeRed } from "./find-node-red";
 import { runFlow, type RunningFlow } from "./run-flow";
@@ -36,12 +37,15 @@ async function runPart(asked: Asked): Promise<number> {
   const { command, values, lists, positionals } = asked;
   for (const pair of lists.get("set") ?? []) if (!/^[A-Za-z_][A-Za-z0-9_]*=/.test(pair)) throw new UsageError(`--set takes KEY=VALUE, not "${pair.split("=")[0]!}".`, command.name);
   Object.assign(process.env, flowVariables(asked, process.env, {}, process.cwd()));
+  // Known before anything starts.
+  if (command.name === "live") parseAccount({ feed: process.env["ALPACA_FEED"], url: process.env["ALPACA_URL"] }, {}, (name) => process.env[name]);
   const file = command.name === "run" ? resolve(positionals[0]!) : shippedFlow();
   if (!existsSync(file)) throw new TicklakeError("FILE_NOT_FOUND", `No flow at ${file}.`);
   const listen = values.has("port") ? { port: Number(values.get("port")), host: process.env["HOST"] || "127.0.0.1" } : undefined;
   const flow = prepareFlow(parseFlow(readFileSync(file, "utf8"), file), { only: partsOf(command.name) ?? lists.get("only") ?? [], dashboard: listen !== undefined });
   const secrets = `${file.replace(/\.json$/, "")}_cred.json`;
   const folder = userFolder(command.name === "run" ? values.get("user-dir") ?? process.env["TICKLAKE_USER_DIR"] ?? ".ticklake" : undefined);
+  const stopped = signalled();
   try {
     const running = await runFlow({
       red: findNodeRed(packageRoot).red, flow, packageRoot, userDir: folder.path, say: progress.say,
@@ -50,15 +54,15 @@ async function runPart(asked: Asked): Promise<number> {
       ...(listen ? { listen } : {}),
     });
     say(`${command.name} runs; Ctrl-C stops it with everything written.${running.url ? ` ${running.url}` : ""}`);
-    return await untilEnd(running, values.has("quiet"));
+    return await untilEnd(running, stopped, values.has("quiet"));
   } finally {
     folder.remove();
   }
 }
 
-async function untilEnd(running: RunningFlow, quiet: boolean): Promise<number> {
+async function untilEnd(running: RunningFlow, stopped: Promise<void>, quiet: boolean): Promise<number> {
   if (!quiet) progress.begin(() => running.statistics.progress());
-  await Promise.race([running.complete, signalled()]);
+  await Promise.race([running.complete, stopped]);
   progress.end();
   await running.stop();
   const { statistics } = running;
@@ -109,11 +113,12 @@ function shippedFlow(): string {
 
 /** The folder that Node-RED calls its user directory: the one asked for, or one that is removed at the end. */
 function userFolder(asked: string | undefined): { path: string; remove(): void } {
-  if (asked !== undefined) { mkdirSync(resolve(asked), { recursive: true }); return { path: resolve(asked), remove: () => undefined }; }
-  const path = mkdtempSync(join(tmpdir(), "ticklake-"));
-  // Node-RED looks for the packages of its user here.
-  writeFileSync(join(path, "package.json"), "{}");
-  return { path, remove: () => { rmSync(path, { recursive: true, force: true }); } };
+  const path = asked === undefined ? mkdtempSync(join(tmpdir(), "ticklake-")) : resolve(asked);
+  mkdirSync(path, { recursive: true });
+  // Node-RED looks here for the packages of its user.
+  const packages = join(path, "package.json");
+  if (!existsSync(packages)) writeFileSync(packages, `${JSON.stringify({ name: "node-red-project", description: "A Node-RED Project", version: "0.0.1", private: true }, null, 2)}\n`);
+  return { path, remove: () => { if (asked === undefined) rmSync(path, { recursive: true, force: true }); } };
 }
 
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);

@@ -35,6 +35,7 @@ const SUITES = [
   // One Pinot and one broker for all its files.
   { name: "pinot", minutes: 10, ...mocha("integration/pinot"), built: true, wants: ["pinot", "kafka", "java-17"] },
   { name: "flows", minutes: 15, ...mocha("flows"), built: true, wants: ["python", "kafka", "java-17", "node22", "node-red-5"] },
+  { name: "cli", minutes: 10, ...mocha("cli"), built: true, wants: ["kafka", "java-17", "versitygw"] },
   { name: "package", minutes: 10, ...mocha("package"), built: true, wants: ["node22", "node-red-5"] },
   { name: "browser", minutes: 10, ...mocha("browser"), built: true, wants: ["chromium"] },
 ];

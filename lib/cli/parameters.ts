@@ -39,11 +39,10 @@ const BROKERS: Parameter = { name: "kafka-brokers", value: "host:port,...", kind
 const TOPIC: Parameter = { name: "topic", value: "name", kind: "text", default: "iex_data", env: "SOURCE_TOPIC", help: "destination Kafka topic; created when missing" };
 const PARTITIONS: Parameter = { name: "partitions", value: "n", kind: "whole", least: 1, default: "3", env: "PARTITIONS", help: "partitions of a topic that is created" };
 const REPLICATION: Parameter = { name: "replication-factor", value: "n", kind: "whole", least: 1, default: "1", env: "REPLICATION_FACTOR", help: "replication factor of a topic that is created" };
-const CONFIG: Parameter = { name: "config", value: "file", kind: "text", env: "TICKLAKE_CONFIG", help: "config.yaml with alpaca, kafka and symbols; the environment and options win over it" };
 const HELP: Parameter = { name: "help", kind: "flag", help: "this text" };
 const QUIET: Parameter = { name: "quiet", kind: "flag", help: "no progress; warnings, errors and statistics stay" };
 const TO_KAFKA = [BROKERS, TOPIC, PARTITIONS, REPLICATION] as const;
-const OF_ALL = [CONFIG, QUIET, HELP] as const;
+const OF_ALL = [QUIET, HELP] as const;
 
 const TABLE: Parameter = { name: "iceberg-table", value: "name", kind: "text", default: "local.db.flattened_stocks", env: "ICEBERG_TABLE", help: "Iceberg table; created when missing" };
 const CATALOG: readonly Parameter[] = [

@@ -21,7 +21,8 @@ export interface Totals {
   rejected: number;
 }
 
-const SOURCES = new Set(["synthetic-gen", "csv-replay", "alpaca-in"]);
+/** Node types that make or bring trades, and stop when they are told so. */
+export const SOURCES: ReadonlySet<string> = new Set(["synthetic-gen", "csv-replay", "alpaca-in"]);
 const count = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);
 
 /** Counts the messages of a process. */
