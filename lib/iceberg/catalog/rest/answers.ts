@@ -33,6 +33,9 @@ export interface LoadedTable extends ParsedMetadata {
   readonly etag?: string;
 }
 
+/** Reads an answer about a table, as parseTable does. */
+export type ReadTable = (text: string, name: string, etag: string | null) => LoadedTable;
+
 export const parseConfig = (text: string): z.infer<typeof ConfigAnswer> => checked(ConfigAnswer, text, "configuration");
 export const parseNamespaces = (text: string): z.infer<typeof NamespacesAnswer> => checked(NamespacesAnswer, text, "list of namespaces");
 export const parseTables = (text: string): z.infer<typeof TablesAnswer> => checked(TablesAnswer, text, "list of tables");
@@ -45,11 +48,19 @@ export const parseCredentials = (text: string): StorageCredentials[] => checked(
  * @throws TicklakeError TABLE_CORRUPT, TABLE_UNSUPPORTED (format version 3)
  */
 export function parseTable(text: string, name: string, etag: string | null): LoadedTable {
-  const answer = checked(LoadAnswer, text, `table ${name}`);
-  const parsed = metadataOf(answer.metadata, `The metadata of ${name}`);
-  const { metadata } = parsed;
+  return checkTable(jsonOf(text, `table ${name}`), name, etag);
+}
+
+/**
+ * The same of an answer that is read already.
+ *
+ * @param read reads its metadata
+ */
+export function checkTable(json: unknown, name: string, etag: string | null, read: (metadata: unknown, what: string) => ParsedMetadata = metadataOf): LoadedTable {
+  const answer = checkedValue(LoadAnswer, json, `table ${name}`);
+  const { metadata, formatVersion } = read(answer.metadata, `The metadata of ${name}`);
   return {
-    ...parsed,
+    metadata, formatVersion,
     // A server that keeps no files still has to be asked whether anything has changed.
     metadataLocation: answer["metadata-location"] ?? `${metadata["table-uuid"]}/${metadata["last-updated-ms"]}/${metadata["last-sequence-number"]}`,
     config: answer.config ?? {}, credentials: answer["storage-credentials"] ?? [], ...(etag === null ? {} : { etag }),
@@ -62,12 +73,18 @@ export function versionOf(metadataLocation: string): number {
 }
 
 function checked<T>(shape: z.ZodType<T>, text: string, what: string): T {
-  let json: unknown;
+  return checkedValue(shape, jsonOf(text, what), what);
+}
+
+function jsonOf(text: string, what: string): unknown {
   try {
-    json = parseJson(text);
+    return parseJson(text);
   } catch (cause) {
     throw new TicklakeError("CATALOG_INVALID", `The catalog's ${what} is no JSON. Is the address that of an Iceberg REST catalog, without a proxy or login page before it?`, { cause });
   }
+}
+
+function checkedValue<T>(shape: z.ZodType<T>, json: unknown, what: string): T {
   const result = shape.safeParse(json);
   if (result.success) return result.data;
   const issue = result.error.issues[0];

@@ -9,7 +9,7 @@ import type { TableIdentifier } from "../../types";
 import { checkSameTable, purgeDropped } from "../drop";
 import { checkIdentifier, identifierText } from "../identifier";
 import type { Catalog, CreateTable, DropTable, Table } from "../types";
-import { type LoadedTable, parseCredentials, parseNamespaces, parseTable, parseTables } from "./answers";
+import { type LoadedTable, type ReadTable, parseCredentials, parseNamespaces, parseTable, parseTables } from "./answers";
 import { bearer } from "./auth";
 import type { RestAnswer } from "./client";
 import { restError, RestFailure } from "./failure";
@@ -175,7 +175,7 @@ export class RestCatalog implements Catalog {
   #fullName(identifier: TableIdentifier): string { return `${this.name}.${identifierText(identifier)}`; }
 
   /** Undefined when it is what `etag` names. */
-  async #load(identifier: TableIdentifier, etag?: string, token?: string): Promise<LoadedTable | undefined> {
+  async #load(identifier: TableIdentifier, etag?: string, token?: string, read: ReadTable = parseTable): Promise<LoadedTable | undefined> {
     let answer: RestAnswer;
     try {
       answer = await this.#session.sendTo("loadTable", identifier, {
@@ -183,12 +183,12 @@ export class RestCatalog implements Catalog {
       });
     } catch (error) {
       // A table's own token has ended: the catalog's hold on.
-      if (token !== undefined && error instanceof RestFailure && error.status === 401) return this.#load(identifier, etag);
+      if (token !== undefined && error instanceof RestFailure && error.status === 401) return this.#load(identifier, etag, undefined, read);
       if (isMissing(error)) throw notFound(this.#fullName(identifier), this.uri, error);
       throw restError(error, this.uri, `load the table ${identifierText(identifier)}`);
     }
     if (answer.status === 304) return undefined;
-    const loaded = parseTable(answer.text, this.#fullName(identifier), answer.headers.get("etag"));
+    const loaded = read(answer.text, this.#fullName(identifier), answer.headers.get("etag"));
     this.#locations.set(identifierText(identifier), loaded.metadata.location);
     return loaded;
   }
@@ -200,7 +200,7 @@ export class RestCatalog implements Catalog {
     });
     return new RestTable({
       identifier, fullName: this.#fullName(identifier), session: this.#session, storage, loaded, now: this.#options.now ?? Date.now,
-      load: (etag) => this.#load(identifier, etag, loaded.config["token"]),
+      load: (etag, read) => this.#load(identifier, etag, loaded.config["token"], read),
     });
   }
 

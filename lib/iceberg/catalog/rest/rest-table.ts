@@ -1,15 +1,16 @@
 import { TicklakeError } from "../../../errors";
 import type { FileIO } from "../../io/types";
 import { stringifyJson } from "../../json";
-import { shareHistory, snapshotById } from "../../metadata";
+import { snapshotById } from "../../metadata";
 import type { TableIdentifier } from "../../types";
 import type { MetadataUpdate } from "../../updates";
 import type { CommitProbe, Table, TableState } from "../types";
-import { type LoadedTable, parseTable, versionOf } from "./answers";
+import { type LoadedTable, type ReadTable, versionOf } from "./answers";
 import { restError, RestFailure } from "./failure";
 import { mayStillLand, requirementsOf } from "./requirements";
 import type { RestSession } from "./session";
 import type { TableStorage } from "./storage";
+import { TableReader } from "./table-reader";
 import { guardWatermarks } from "./watermark-guard";
 
 export interface RestTableOptions {
@@ -19,8 +20,8 @@ export interface RestTableOptions {
   readonly storage: TableStorage;
   /** The table as it was loaded or created. */
   readonly loaded: LoadedTable;
-  /** Loads it anew; undefined when it is what `etag` names. */
-  readonly load: (etag: string | undefined) => Promise<LoadedTable | undefined>;
+  /** Loads it anew and has the answer read; undefined when it is what `etag` names. */
+  readonly load: (etag: string | undefined, read: ReadTable) => Promise<LoadedTable | undefined>;
   readonly now: () => number;
 }
 
@@ -30,6 +31,7 @@ export class RestTable implements Table {
   readonly fullName: string;
   readonly io: FileIO;
   readonly #options: RestTableOptions;
+  readonly #reader = new TableReader();
   #state: TableState;
   #etag: string | undefined;
   /** Counts requests and answers: an answer to a request from before the current state was known tells nothing new. */
@@ -45,13 +47,15 @@ export class RestTable implements Table {
     this.#etag = options.loaded.etag;
   }
 
+  readonly #read: ReadTable = (text, name, etag) => this.#reader.read(text, name, etag, this.#state);
+
   get state(): TableState { return this.#state; }
 
   get location(): string { return this.#state.metadata.location; }
 
   async refresh(): Promise<TableState> {
     const sent = ++this.#clock;
-    const loaded = await this.#options.load(this.#etag);
+    const loaded = await this.#options.load(this.#etag, this.#read);
     return loaded ? this.#adopt(loaded, sent) : this.#state;
   }
 
@@ -88,7 +92,7 @@ export class RestTable implements Table {
     try {
       await probe?.("after-link");
       // No ETag: that of an answer to a commit need not be that of the table as it is loaded.
-      return this.#adopt(parseTable(text, this.fullName, null), ++this.#clock);
+      return this.#adopt(this.#read(text, this.fullName, null), ++this.#clock);
     } catch (error) {
       throw new TicklakeError("COMMIT_UNKNOWN", `The catalog took a commit to ${this.fullName}, but what followed failed. The table is read again to find out.`, { cause: error });
     }
@@ -122,7 +126,7 @@ export class RestTable implements Table {
   #adopt(loaded: LoadedTable, sent: number): TableState {
     this.#options.storage.granted(loaded);
     const before = this.#state;
-    const state = before.metadataLocation === loaded.metadataLocation ? before : stateOf(loaded, before);
+    const state = before.metadataLocation === loaded.metadataLocation ? before : stateOf(loaded);
     const late = sent < this.#known && !(state.version > before.version);
     if (late) return before;
     // The number goes back where a table was registered anew from an older file: numbers tell nothing then.
@@ -133,8 +137,7 @@ export class RestTable implements Table {
   }
 }
 
-function stateOf({ metadata, metadataLocation, formatVersion }: LoadedTable, before?: TableState): TableState {
-  if (before) shareHistory(metadata, before.metadata);
+function stateOf({ metadata, metadataLocation, formatVersion }: LoadedTable): TableState {
   return { metadata, metadataLocation, formatVersion, version: versionOf(metadataLocation) };
 }
 
