@@ -19,6 +19,7 @@ const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = 
   "explode-trades": { field: "dedupe", value: "soon", reason: /no duration|not a number/ },
   "iceberg-out": { field: "table", value: "my table", reason: /namespace and table/ },
   "pinot-query": { field: "maxRows", value: "0", reason: /least is/ },
+  "pinot-table": { field: "retentionDays", value: "0", reason: /least is 1/ },
   "pipeline-metrics": { field: "interval", value: "soon", reason: /no duration|not a number/ },
   "iceberg-query": { field: "maxRows", value: "-1", reason: /least is/ },
   "pipeline-reconcile": { field: "from", value: "yesterday", reason: /A time as 2013-10-07/ },

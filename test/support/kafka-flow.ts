@@ -66,7 +66,7 @@ export class KafkaFlow {
 
 /** The properties of one of our nodes as its dialog has them at first. */
 function defaults(type: string): Config {
-  if (!/^(kafka|iceberg|csv|synthetic|explode|pipeline)-/.test(type)) return {};
+  if (!/^(kafka|iceberg|csv|synthetic|explode|pipeline|pinot)-/.test(type)) return {};
   return known.get(type) ?? (known.set(type, Object.fromEntries(Object.entries(definition(type).defaults).map(([key, property]) => [key, property.value]))), known.get(type)!);
 }
 const known = new Map<string, Config>();

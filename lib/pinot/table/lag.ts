@@ -90,6 +90,8 @@ export async function withKafkaLag(partitions: readonly PartitionStatus[], topic
     const behind = ends[at]! - offset;
     if (behind <= 0n) return [one.partition, { ...one, recordsLag: 0, lagMs: 0 }];
     const waiting = await kafka.timestamp(topic, one.partition, offset);
+    // The mark at the end of a transaction takes an offset, and is no record.
+    if (behind === 1n && waiting === undefined) return [one.partition, { ...one, recordsLag: 0, lagMs: 0 }];
     return [one.partition, { ...one, recordsLag: Number(behind), ...(waiting === undefined ? {} : { lagMs: Math.max(0, now - waiting) }) }];
   })));
   return partitions.map((one) => measured.get(one.partition) ?? one);

@@ -44,6 +44,12 @@ describe("lag of a Pinot table", () => {
     assert.deepEqual(partitions.map((one) => [one.offset, one.recordsLag, one.lagMs]), [[10, 0, 0], ["9007199254740993", 6, 2_500], [undefined, undefined, undefined]]);
   });
 
+  it("is none where only the mark of a transaction's end lies behind the last record", async () => {
+    const kafka: LagSource = { ends: () => Promise.resolve([11n]), timestamp: () => Promise.resolve(undefined), close: () => Promise.resolve() };
+    const [one] = await withKafkaLag(partitionsOf(map({ "t__0__0__20260101T0000Z": [info("CONSUMING", 10)] })), "trades", kafka, 0);
+    assert.deepEqual([one!.recordsLag, one!.lagMs], [0, 0]);
+  });
+
   it("finds partition and number in the names of segments", () => {
     assert.deepEqual(segmentParts("my__table__12__345__20261123T0708Z"), { partition: 12, sequence: 345 });
     assert.equal(segmentParts("uploaded_segment"), undefined);

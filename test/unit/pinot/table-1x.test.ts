@@ -89,6 +89,14 @@ describe("a table of Pinot 1.5", () => {
     assert.equal(pinot.schemas.size, 1);
   });
 
+  it("whose Kafka Pinot cannot reach says so in words", async () => {
+    pinot = await startStandIn({ phase: "case-sensitive" });
+    // As a real 0.11.0 has it.
+    pinot.script((seen) => seen.path === "/tables", { status: 500, body: { code: 500, error: "org.apache.pinot.spi.stream.TransientConsumerException: org.apache.kafka.common.errors.TimeoutException: Timeout expired while fetching topic metadata" } });
+    await fails(run("create"), "KAFKA_UNREACHABLE", /Pinot cannot reach Kafka at 127\.0\.0\.1:19092\. Give the addresses as Pinot's servers see them/);
+    assert.equal(pinot.schemas.size, 0);
+  });
+
   it("whose configuration holds a password for Kafka never shows it, not even in the controller's own words", async () => {
     pinot = await startStandIn({ phase: "case-sensitive" });
     const overrides = { ingestionConfig: { streamIngestionConfig: { streamConfigMaps: [{ "sasl.jaas.config": 'Login required username="me" password="pass-word-1";' }] } } };
