@@ -83,7 +83,7 @@ describe("memory of columns, used again", () => {
       for (const { batch, expected } of reading) assert.deepEqual(await rowsIn(batch), expected);
       const rest = [...held];
       assert.deepEqual(await rowsIn(columns.take(rest.map((n) => [n, n + 1] as const))), rest.map((n) => plain(rowOf(n))));
-    }), { numRuns: Number(process.env["TICKLAKE_FAULT_ROUNDS"] ?? 1) * 6, endOnFailure: true });
+    }), { numRuns: Number(process.env["TICKLAKE_FAULT_ROUNDS"] ?? 1) * 3, endOnFailure: true });
   });
 
   it("holds a part of a batch that is written again until all of it is over", async () => {

@@ -63,7 +63,7 @@ describe("compaction in any history", function () {
         for (const { "snapshot-id": id } of table.state.metadata.snapshots) if (!model.has(id)) model.set(id, all);
       }
       assert.deepEqual(await rowsOfSnapshots(table), model);
-    }), { numRuns: 10, endOnFailure: true });
+    }), { numRuns: Number(process.env["TICKLAKE_FAULT_RUNS"] ?? 6), endOnFailure: true });
   });
 
   it("storage that fails at any call, in any way: no row lost, none twice, no file deleted that a snapshot needs", async () => {

@@ -346,7 +346,7 @@ describe("operations on tables", () => {
       const orphans = (await world.run("remove-orphan-files", { dryRun: true }))["orphan_file_location"] as string[];
       for (const name of [...world.memory.files.keys()].filter((key) => key.includes("/data/"))) assert.ok(kept.has(name.slice("mem:/wh/db/t/data/".length)) || orphans.includes(name), `${name} is not needed and was not deleted`);
       assert.deepEqual(orphans.filter((name) => kept.has(name)), []);
-    }), { numRuns: Number(process.env["TICKLAKE_FAULT_RUNS"] ?? 30) });
+    }), { numRuns: Number(process.env["TICKLAKE_FAULT_RUNS"] ?? 15) });
   });
 
   it("an error at any call: the table reads the same, no file that it needs is gone, and the operation can be run again", async function () {
