@@ -74,9 +74,11 @@ function plainMessage(message: string): string {
   return lines.join("\n").replace(/^(\w+Error:\s*)+/, "").replace(/^((Caused by: )?[\w.$]+(Exception|Error):\s*)+/, "").trim() || message.trim();
 }
 
-/** Pinot repeats the SQL, often long, before it says where it stumbled. */
+/** Pinot repeats the SQL, often long, before it says where it stumbled (1.x), or says that only in a cause (0.11). */
 function withoutSql(message: string, sql: string): string {
-  return message.replace(/^Caught exception while parsing query: /, "").replace(sql.trim().replace(/;$/, ""), "").replace(/^[:;\s]+/, "").replace(/^(?:[\w.$]+Exception:\s*)+/, "");
+  const where = /(?:Encountered [\s\S]*? at line \d+, column \d+|From line \d+, column \d+[^\n]*|Lexical error[^\n]*)/.exec(message)?.[0];
+  const cause = /^Caused by: (?:[\w.$]+:\s*)?(.+)$/m.exec(message)?.[1];
+  return where ?? cause ?? message.replace(/^Caught exception while parsing query: /, "").replace(sql.trim().replace(/;$/, ""), "").replace(/^[:;\s]+/, "").replace(/^(?:[\w.$]+Exception:\s*)+/, "");
 }
 
 function unknownColumn(message: string): string {

@@ -103,6 +103,14 @@ describe("a query on Pinot", () => {
     });
   }
 
+  it("finds the reason of 0.11, which says it only in a cause", async () => {
+    const stack = (cause: string): object => failed(150, `SQLParsingError:\norg.apache.pinot.sql.parsers.SqlCompilationException: Caught exception while parsing query: SELEC 1\n\tat org.apache.A.b(A.java:1)\n...\nCaused by: ${cause}\n\tat org.apache.C.d(C.java:1)`);
+    assert.equal((await errorOf(run(stack("org.apache.calcite.runtime.CalciteContextException: From line 1, column 1 to line 1, column 5: Non-query expression encountered in illegal context")))).message,
+      "Pinot cannot read this SQL: From line 1, column 1 to line 1, column 5: Non-query expression encountered in illegal context (Pinot's error 150)");
+    assert.match((await errorOf(run(stack('x.ParseException: Encountered " "TIMESTAMP" "timestamp "" at line 1, column 23.\nWas expecting one of:\n    "EXISTS" ...'), { sql: "SELECT timestamp FROM t" }))).message, /column 23\. timestamp is a reserved word/);
+    assert.equal((await errorOf(run(stack("java.lang.Odd: no idea")))).message, "Pinot cannot read this SQL: no idea (Pinot's error 150)");
+  });
+
   it("gives every other code of Pinot one of ours, and leaves stack traces out", async () => {
     const codes: [number, string][] = [[180, "PINOT_DENIED"], [191, "TABLE_NOT_FOUND"], [200, "SQL_INVALID"], [210, "PINOT_FAILED"], [240, "PINOT_TIMEOUT"], [245, "SQL_TOO_LARGE"], [250, "PINOT_TIMEOUT"], [305, "PINOT_FAILED"], [400, "PINOT_TIMEOUT"], [425, "PINOT_FAILED"], [429, "SQL_BUSY"], [450, "PINOT_FAILED"], [503, "STOPPED"], [720, "SQL_INVALID"], [1000, "PINOT_FAILED"], [99999, "PINOT_FAILED"]];
     for (const [errorCode, code] of codes) assert.equal((await errorOf(run(failed(errorCode)))).code, code, String(errorCode));
