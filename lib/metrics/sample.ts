@@ -1,5 +1,5 @@
 import { RateMeter } from "../trades/generator-rate";
-import { COUNTERS, type Counter, type PartitionLag, type Reading } from "./reading";
+import type { Counter, PartitionLag, Reading } from "./reading";
 import type { MetricsRegistry, NodeMeter } from "./registry";
 
 /** A rate is that of so many of the last ms. */
@@ -61,18 +61,24 @@ export class Sampler {
   }
 }
 
+/** Field by field: spreading objects into one another took thirty times as long, for every node and second. */
 function figuresOf(meter: NodeMeter, rates: Rates, now: number): NodeFigures {
   const reading: Reading = meter.closed ? {} : meter.read();
   const reason = meter.closed ? "not running" : meter.notReady();
-  const known = meter.totals();
-  const totals = Object.fromEntries(COUNTERS.map((counter) => [counter, known[counter] ?? 0])) as Record<Counter, number>;
+  const known = meter.totals(meter.closed ? undefined : reading);
+  const recordsIn = known.recordsIn ?? 0, recordsOut = known.recordsOut ?? 0;
   const { lastBatch, triggerIntervalMs } = meter;
   const window = Math.min(LONGEST_WINDOW_MS, Math.max(WINDOW_MS, 2 * (triggerIntervalMs ?? 0)));
-  return {
-    ...meter.identity, ready: reason === undefined, ...(reason === undefined ? {} : { reason }), ...totals,
-    inputRate: rates.in.sample(now, totals.recordsIn), outputRate: rates.out.sample(now, totals.recordsOut, window),
+  const { id, type, name, flow } = meter.identity;
+  const figures: NodeFigures & { reason?: string; partitions?: readonly PartitionLag[] } = {
+    id, type, name, flow, ready: reason === undefined,
+    inputRate: rates.in.sample(now, recordsIn), outputRate: rates.out.sample(now, recordsOut, window),
     processRate: lastBatch ? (lastBatch.records * 1000) / Math.max(1, lastBatch.ms) : null,
     batchDurationMs: lastBatch?.ms ?? null, triggerIntervalMs: triggerIntervalMs ?? null, batches: meter.durations.count,
-    inFlight: reading.inFlight ?? null, lag: reading.lag ?? null, ...(reading.partitions ? { partitions: reading.partitions } : {}),
+    recordsIn, recordsOut, delivered: known.delivered ?? 0, inFlight: reading.inFlight ?? null, lag: reading.lag ?? null, errors: known.errors ?? 0,
+    rejected: known.rejected ?? 0, duplicates: known.duplicates ?? 0, dropped: known.dropped ?? 0, gaps: known.gaps ?? 0, failedDeliveries: known.failedDeliveries ?? 0,
   };
+  if (reason !== undefined) figures.reason = reason;
+  if (reading.partitions) figures.partitions = reading.partitions;
+  return figures;
 }
