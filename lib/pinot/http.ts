@@ -2,6 +2,7 @@
  * HTTP as Pinot's controller and broker speak it: one request, its answer as values, and every failure in words with a code.
  */
 import { TicklakeError } from "../errors";
+import { BodyTooLarge, bodyText } from "../http-body";
 import { parseJson } from "../trades/explode-json";
 import type { PinotOptions } from "./settings";
 
@@ -34,6 +35,8 @@ export interface PinotAnswer {
 export interface PinotErrorDetails { readonly side: PinotSide; readonly status: number; readonly reason: string }
 
 const TIMEOUT_MS = 10_000;
+/** Far beyond any number of rows that a flow can use. */
+const MAX_ANSWER_BYTES = 256 * 1_048_576;
 /** Gateways say so when nobody stands behind them. */
 const AWAY: ReadonlySet<number> = new Set([502, 503, 504]);
 
@@ -46,7 +49,7 @@ export class PinotHttp {
 
   /**
    * @returns the answer of a request that succeeded (2xx)
-   * @throws TicklakeError PINOT_UNREACHABLE (nobody answers, or not in time), PINOT_DENIED (401, 403), PINOT_REFUSED (any other 4xx, 3xx), PINOT_FAILED
+   * @throws TicklakeError PINOT_UNREACHABLE (nobody answers, or not in time), PINOT_DENIED (401, 403), PINOT_REFUSED (any other 4xx, 3xx; an answer beyond 256 MB), PINOT_FAILED
    *   (5xx), the last three with PinotErrorDetails; STOPPED when the signal aborts. No message holds a secret.
    */
   async send(side: PinotSide, request: PinotRequest): Promise<PinotAnswer> {
@@ -69,9 +72,10 @@ export class PinotHttp {
         },
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       });
-      return { status: response.status, text: await response.text() };
+      return { status: response.status, text: await bodyText(response, MAX_ANSWER_BYTES) };
     } catch (caught) {
       if (request.signal?.aborted) throw new TicklakeError("STOPPED", `The request to Pinot's ${side} was given up.`, { cause: caught });
+      if (caught instanceof BodyTooLarge) throw new TicklakeError("PINOT_REFUSED", `From Pinot's ${side} ${caught.message}. Ask for fewer rows or columns.`, { cause: caught, details: { side } });
       if (timeout.aborted) throw new TicklakeError("PINOT_UNREACHABLE", `Pinot's ${side} at ${this.url(side)} did not answer within ${timeoutMs / 1000} s.`, { cause: caught, details: { side, timedOut: true } });
       throw new TicklakeError("PINOT_UNREACHABLE", `No Pinot ${side} answers at ${this.url(side)}: ${networkReason(caught)}. Check that it runs, and the address in pinot-cluster.`, { cause: caught, details: { side } });
     }

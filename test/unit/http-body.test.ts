@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { BodyTooLarge, bodyText } from "../../lib/http-body";
+import { PinotHttp } from "../../lib/pinot/http";
 
 describe("bodies of HTTP answers", () => {
   let server: Server;
@@ -38,5 +39,11 @@ describe("bodies of HTTP answers", () => {
 
   it("are measured as they unpack: a small one that becomes a large one is too large", async () => {
     await assert.rejects(bodyText(await fetch(`${url}/bomb`), 1_048_576), BodyTooLarge);
+  });
+
+  it("of Pinot that are too large are an error that says what to do", async () => {
+    const chunk = new Uint8Array(8_388_608).fill(32);
+    const pinot = new PinotHttp({ controllerUrl: "http://c", brokerUrl: "http://b", secrets: [] }, () => Promise.resolve(new Response(new ReadableStream({ pull(controller) { controller.enqueue(chunk); } }))));
+    await assert.rejects(pinot.send("broker", { method: "POST", path: "/query/sql" }), { code: "PINOT_REFUSED", message: /broker.* larger than 256 MB\. Ask for fewer rows/ });
   });
 });
