@@ -103,19 +103,19 @@ describe("node alpaca-in", () => {
   });
 
   it("a slow flow: nothing is lost up to the buffer, a minute's worth at 5,000 a second with the defaults", async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await begin();
     const holder = new Holder();
     await load({ batchSize: 1000 }, { wires: [["hold"], ["out1"]], nodes: [{ id: "hold", type: "test-holder" }], modules: [holder.module] });
     await live();
     const sent = trades(300_000);
     for (let k = 0; k < sent.length; k += 10_000) { server.publish(sent.slice(k, k + 10_000), 1000); await settle(2); }
-    const end = Date.now() + 20_000;
+    const end = Date.now() + 60_000;
     while ((await rig!.statistics()).received < sent.length && Date.now() < end) await settle(50);
     assert.ok(holder.held.length <= 250, "half of the buffer is under way");
     holder.release();
     const passed = () => holder.held.reduce((sum, { msg }) => sum + (msg.payload as unknown[]).length, 0);
-    while (passed() < sent.length && Date.now() < end + 20_000) await settle(50);
+    while (passed() < sent.length && Date.now() < end + 60_000) await settle(50);
     assert.equal(passed(), sent.length);
     assert.deepEqual(new Set(holder.held.flatMap(({ msg }) => (msg.payload as RawTrade[]).map(keyOf))).size, sent.length);
     assert.equal((await rig!.statistics()).dropped, 0);
@@ -182,7 +182,7 @@ describe("node alpaca-in", () => {
   });
 
   it("a redeploy loses nothing and never meets 406: goodbye first, what was not delivered and the trades of the meantime follow", async function () {
-    this.timeout(20_000);
+    this.timeout(60_000);
     await begin();
     const holder = new Holder();
     const flow = { wires: [["hold"], ["out1"]], nodes: [{ id: "hold", type: "test-holder" }], modules: [holder.module] };
@@ -214,7 +214,7 @@ describe("node alpaca-in", () => {
     ["the session had been refused", (s: AlpacaServer) => { s.authErrors.push(402); }],
   ] as const) {
     it(`a redeploy after a gap while ${what}: the successor fetches what is missing`, async function () {
-      this.timeout(30_000);
+      this.timeout(90_000);
       await begin();
       await load({ batchSize: 1 });
       await live();

@@ -7,7 +7,7 @@ import type { RawTrade } from "../../../lib/trades/types";
 
 type Rig = Awaited<ReturnType<typeof loadAlpaca>>;
 
-async function eventually(what: string, look: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {
+async function eventually(what: string, look: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
   for (const end = Date.now() + ms; !await look();) {
     if (Date.now() > end) throw new Error(`${what} did not come true within ${ms / 1000} s`);
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -15,8 +15,9 @@ async function eventually(what: string, look: () => boolean | Promise<boolean>, 
 }
 
 describe("alpaca-in and a server that misbehaves", function () {
-  this.timeout(60_000);
-  useHelper({ ticklake: { alpaca: QUICK } });
+  this.timeout(240_000);
+  // A machine that is busy is no dead connection: pings have time here.
+  useHelper({ ticklake: { alpaca: { ...QUICK, pingMs: 10_000, pongMs: 10_000 } } });
   let server: AlpacaServer;
   let rig: Rig;
   const begin = async (options: AlpacaServerOptions = {}, script?: (s: AlpacaServer) => void): Promise<void> => {
@@ -60,7 +61,7 @@ describe("alpaca-in and a server that misbehaves", function () {
 
   it("a client that the server finds too slow is thrown out (407): it is counted, told, and the trades come by backfill", async () => {
     await begin({ slowClientBytes: 200_000 });
-    await load({ batchSize: 1000 });
+    await load({ batchSize: 1000, timeout: 10, silenceTimeout: 60 });
     await eventually("live", live);
     const sent = trades(40_000);
     server.publish(sent.slice(0, 100));
@@ -78,7 +79,7 @@ describe("alpaca-in and a server that misbehaves", function () {
   for (const encoding of ["json", "msgpack"] as const) {
     it(`${encoding}: 100,000 trades in a second, frames of all sizes, one of 10 MB`, async () => {
       await begin({ deflate: true });
-      await load({ encoding, compression: encoding === "msgpack", batchSize: 1000, silenceTimeout: 60 });
+      await load({ encoding, compression: encoding === "msgpack", batchSize: 1000, timeout: 10, silenceTimeout: 60 });
       await eventually("live", live);
       assert.equal(server.history[0]!.deflate, encoding === "msgpack");
       const sent = trades(200_000);
