@@ -81,6 +81,8 @@ function plain(value: unknown): number | string {
   return Number.isSafeInteger(number) ? number : String(value);
 }
 
+const FEW = 32n;
+
 /** The partitions with the lag that follows from Kafka's own offsets, where Pinot told none. */
 export async function withKafkaLag(partitions: readonly PartitionStatus[], topic: string, kafka: LagSource, now: number): Promise<PartitionStatus[]> {
   const asked = partitions.filter((one) => one.recordsLag === undefined && one.offset !== undefined);
@@ -89,9 +91,12 @@ export async function withKafkaLag(partitions: readonly PartitionStatus[], topic
     const offset = BigInt(one.offset!);
     const behind = ends[at]! - offset;
     if (behind <= 0n) return [one.partition, { ...one, recordsLag: 0, lagMs: 0 }];
+    // Marks of transactions' ends take offsets, and are no records. Among few it is looked which of them hold one; among many they do not count.
+    if (behind <= FEW) {
+      const times = (await Promise.all(Array.from({ length: Number(behind) }, (_, k) => kafka.timestamp(topic, one.partition, offset + BigInt(k))))).filter((time) => time !== undefined);
+      return [one.partition, { ...one, recordsLag: times.length, lagMs: times.length === 0 ? 0 : Math.max(0, now - times[0]!) }];
+    }
     const waiting = await kafka.timestamp(topic, one.partition, offset);
-    // The mark at the end of a transaction takes an offset, and is no record.
-    if (behind === 1n && waiting === undefined) return [one.partition, { ...one, recordsLag: 0, lagMs: 0 }];
     return [one.partition, { ...one, recordsLag: Number(behind), ...(waiting === undefined ? {} : { lagMs: Math.max(0, now - waiting) }) }];
   })));
   return partitions.map((one) => measured.get(one.partition) ?? one);

@@ -32,7 +32,7 @@ describe("lag of a Pinot table", () => {
   it("before 0.12 follows from Kafka's end offsets and the time of the oldest record that waits", async () => {
     const kafka: LagSource = {
       ends: (topic, partitions) => { assert.equal(topic, "trades"); return Promise.resolve(partitions.map((partition) => [10n, 9_007_199_254_740_999n][partition]!)); },
-      timestamp: (_, partition, offset) => { assert.deepEqual([partition, offset], [1, 9_007_199_254_740_993n]); return Promise.resolve(5_000); },
+      timestamp: (_, partition, offset) => { assert.equal(partition, 1); return Promise.resolve(Number(offset - 9_007_199_254_740_993n) * 10 + 5_000); },
       close: () => Promise.resolve(),
     };
     const told = partitionsOf(map({
@@ -44,10 +44,15 @@ describe("lag of a Pinot table", () => {
     assert.deepEqual(partitions.map((one) => [one.offset, one.recordsLag, one.lagMs]), [[10, 0, 0], ["9007199254740993", 6, 2_500], [undefined, undefined, undefined]]);
   });
 
-  it("is none where only the mark of a transaction's end lies behind the last record", async () => {
-    const kafka: LagSource = { ends: () => Promise.resolve([11n]), timestamp: () => Promise.resolve(undefined), close: () => Promise.resolve() };
-    const [one] = await withKafkaLag(partitionsOf(map({ "t__0__0__20260101T0000Z": [info("CONSUMING", 10)] })), "trades", kafka, 0);
-    assert.deepEqual([one!.recordsLag, one!.lagMs], [0, 0]);
+  it("does not count the marks of transactions' ends, which take offsets and are no records", async () => {
+    const lagOf = async (end: bigint, record?: bigint) => {
+      const kafka: LagSource = { ends: () => Promise.resolve([end]), timestamp: (_topic, _partition, offset) => Promise.resolve(offset === record ? 400 : undefined), close: () => Promise.resolve() };
+      const [one] = await withKafkaLag(partitionsOf(map({ "t__0__0__20260101T0000Z": [info("CONSUMING", 10)] })), "trades", kafka, 1_000);
+      return [one!.recordsLag, one!.lagMs];
+    };
+    assert.deepEqual(await lagOf(13n), [0, 0]);
+    assert.deepEqual(await lagOf(13n, 11n), [1, 600]);
+    assert.deepEqual(await lagOf(1_000n, 10n), [990, 600]);
   });
 
   it("finds partition and number in the names of segments", () => {
