@@ -3,6 +3,7 @@ import { openCatalog } from "../../../lib/iceberg/catalog/open";
 import { openRestCatalog } from "../../../lib/iceberg/catalog/rest/open";
 import { parseIdentifier } from "../../../lib/iceberg/catalog/identifier";
 import type { Table } from "../../../lib/iceberg/catalog/types";
+import { runOperation } from "../../../lib/iceberg/operations";
 import { compactTable } from "../../../lib/iceberg/operations/compact";
 import { CatalogTables } from "../../../lib/sql/catalog-tables";
 import { SqlEngine } from "../../../lib/sql/engine";
@@ -92,6 +93,28 @@ for (const place of PLACES) {
       await compactTable(table, { options: { "min-input-files": 2 } });
       assert.deepEqual([before, await ours("SELECT count(*) FROM db.small.files")], [[[6]], [[2]]]);
       await everybodyReads(table, 30);
+    });
+
+    it("and what our operations left: columns evolved, a snapshot taken back, manifests rewritten, compacted, expired", async function () {
+      this.timeout(600_000);
+      const table = await createTable(catalog, "db.operated", { properties: { "commit.manifest.min-count-to-merge": "1000" } });
+      const operate = (operation: string, options: object = {}): Promise<unknown> => runOperation({ catalog, table: "db.operated", operation, options });
+      const all = `SELECT * FROM ${name}.db.operated`;
+      for (let n = 0; n < 4; n++) await appendRows(table, dayOfTrades(n % 2, 5));
+      await operate("rename-column", { column: "x", name: "venue" });
+      await operate("add-column", { column: "note", type: "list<string>", after: "S" });
+      const late = { S: "late", venue: "N", note: ["a", null], s: 1, timestamp: FIRST_DAY };
+      await appendRows(table, [late]);
+      assert.equal((await agree(all)).length, 21);
+      const [, before] = (await table.refresh()).metadata.snapshots.toReversed();
+      await operate("rollback", { snapshotId: String(before!["snapshot-id"]) });
+      await operate("rewrite-manifests");
+      assert.equal((await agree(all)).length, 20);
+      await appendRows(table, [late, late]);
+      await operate("compact", { options: { "min-input-files": 2 } });
+      await operate("expire-snapshots", { olderThan: new Date(Date.now() + 60_000), retainLast: 1 });
+      await everybodyReads(table, 22);
+      assert.deepEqual([table.state.metadata.snapshots.length, await agree(`SELECT count(*) FROM ${name}.db.operated.snapshots`)], [1, [[1]]]);
     });
 
     it("we read what Spark wrote: rows deleted by merge-on-read, renamed columns, another partitioning, gzipped metadata, other codecs of manifests", async () => {
