@@ -86,6 +86,11 @@ export class MetricsRegistry {
     if (removed && this.meters.get(meter.identity.id) === meter) this.meters.delete(meter.identity.id);
   }
 
+  /** Flows run again: a node that was closed and that nothing has replaced (it was disabled, or its flow was) is no part of them any more. */
+  started(): void {
+    for (const [id, { closed }] of this.meters) if (closed) this.meters.delete(id);
+  }
+
   /** Those that count, in the order in which they were first deployed. */
   nodes(): NodeMeter[] { return [...this.meters.values()].filter(({ listed }) => listed); }
 

@@ -25,8 +25,10 @@ export function metricsOf(RED: NodeAPI): MetricsRegistry {
   const registries = (globalThis as { [KEY]?: Shared })[KEY] ??= new WeakMap();
   let registry = registries.get(RED.events);
   if (!registry) {
-    registries.set(RED.events, registry = new MetricsRegistry());
-    begin(RED, registry);
+    const made = registry = new MetricsRegistry();
+    registries.set(RED.events, made);
+    RED.events.on("flows:started", () => { made.started(); });
+    begin(RED, made);
   }
   return registry;
 }

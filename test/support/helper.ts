@@ -63,7 +63,7 @@ export async function settle(turns = 20): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Waits until a condition holds, at most 5 s. */
+/** Waits until a condition holds, at most 15 s. */
 export async function until(condition: () => boolean, what = "the condition"): Promise<void> {
   const end = Date.now() + 15_000;
   while (!condition()) {

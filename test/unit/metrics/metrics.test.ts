@@ -39,6 +39,15 @@ describe("registry of figures", () => {
     assert.deepEqual(registry.nodes().map(({ identity: { name } }) => name), ["Lake 2"]);
   });
 
+  it("forgets a node that was disabled: closed, and not there when flows run again", () => {
+    const registry = new MetricsRegistry();
+    const [stays, goes] = [registry.open(identity), registry.open({ ...identity, id: "b2" })];
+    for (const meter of [stays, goes]) registry.close(meter, false);
+    registry.open(identity);
+    registry.started();
+    assert.deepEqual(registry.nodes().map((meter) => meter.identity.id), ["a1"]);
+  });
+
   it("forgets a node that was removed, and one of another type starts at 0", () => {
     const registry = new MetricsRegistry();
     const first = registry.open(identity);
