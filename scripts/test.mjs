@@ -37,7 +37,7 @@ const SUITES = [
   { name: "flows", minutes: 15, ...mocha("flows"), built: true, wants: ["python", "kafka", "java-17", "node22", "node-red-5"] },
   { name: "cli", minutes: 10, ...mocha("cli"), built: true, wants: ["kafka", "java-17", "versitygw"] },
   { name: "package", minutes: 10, ...mocha("package"), built: true, wants: ["node22", "node-red-5"] },
-  { name: "browser", minutes: 10, ...mocha("browser"), built: true, wants: ["chromium"] },
+  { name: "browser", minutes: 20, ...mocha("browser"), built: true, wants: ["chromium"] },
 ];
 
 const ci = process.env.CI === "true" || process.env.CI === "1";
