@@ -5,7 +5,7 @@ import { COMMANDS } from "../../../lib/cli/parameters";
 import { flowVariables } from "../../../lib/cli/settings";
 
 const words = (line: string): string[] => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]!);
-const variables = (line: string, environment = {}, file = {}): Record<string, string> => flowVariables(parseCommandLine(words(line)), environment, file, "/work");
+const variables = (line: string, environment = {}, file = {}): Record<string, string> => flowVariables(parseCommandLine(words(line)), environment, file, "/here");
 const refusal = (line: string): string => {
   try { parseCommandLine(words(line)); } catch (error) { assert.ok(error instanceof UsageError); return error.message; }
   throw new Error(`${line} was taken`);
@@ -32,9 +32,9 @@ describe("ticklake's command line", () => {
   });
 
   it("means places on this machine by the folder that it was called in", () => {
-    assert.equal(variables("replay trades.csv.gz").CSV_FILE, "/work/trades.csv.gz");
+    assert.equal(variables("replay trades.csv.gz").CSV_FILE, "/here/trades.csv.gz");
     assert.equal(variables("replay ticklake:sample-trades.csv").CSV_FILE, "ticklake:sample-trades.csv");
-    assert.equal(variables("flatten --iceberg-warehouse ./lake").ICEBERG_WAREHOUSE, "/work/lake");
+    assert.equal(variables("flatten --iceberg-warehouse ./lake").ICEBERG_WAREHOUSE, "/here/lake");
     assert.equal(variables("flatten --iceberg-warehouse s3a://b/c").ICEBERG_WAREHOUSE, "s3a://b/c");
   });
 
