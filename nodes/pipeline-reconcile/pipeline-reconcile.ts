@@ -1,17 +1,17 @@
 import type { Node, NodeAPI, NodeMessage } from "node-red";
-import { asTicklakeError, TicklakeError } from "../../lib/errors";
+import { TicklakeError } from "../../lib/errors";
 import { countTable } from "../../lib/reconcile/iceberg";
 import { countTopic } from "../../lib/reconcile/kafka";
 import { countPinot } from "../../lib/reconcile/pinot";
-import { parseRange, reconcile, type Place, type Reconciliation } from "../../lib/reconcile/run";
+import { parseRange, reconcile, type Place } from "../../lib/reconcile/run";
 import { catalogOf, deployedCatalogs } from "../iceberg-catalog/catalogs";
 import { useEngine } from "../iceberg-query/shared-engine";
 import { brokerOf, type BrokerUse } from "../kafka-broker/brokers";
 import { clusterOf } from "../pinot-cluster/clusters";
 import { adminEndpoint } from "../shared/admin";
-import { defineNode, short, type RawConfig } from "../shared/define";
+import { answerMessages } from "../shared/answers";
+import { defineNode, type RawConfig } from "../shared/define";
 import { typedProperty } from "../shared/properties";
-import { StatusLine } from "../shared/status";
 
 /** What a message may say of its own. */
 type Asking = NodeMessage & { from?: unknown; to?: unknown };
@@ -22,42 +22,23 @@ export = (RED: NodeAPI): void => {
     const settings = settingsOf(config);
     const broker = settings.topics.length > 0 ? brokerOf(RED, config["broker"]) : undefined;
     const catalog = settings.table === "" ? undefined : catalogOf(RED, config["catalog"]);
-    const { release, ...sql } = useEngine();
-    const status = new StatusLine(node);
-    const closing = new AbortController();
-    let running: Promise<unknown> | undefined;
-
     const places: Place[] = settings.topics.map((topic) => ({ name: `Kafka ${topic}`, count: (range, signal) => countTopic((broker as BrokerUse).use(), topic, range, signal) }));
-    if (catalog) places.push({ name: `Iceberg ${settings.table}`, count: (range, signal) => countTable(sql.engine, sql.tables.resolver(catalog, deployedCatalogs()), settings.table, range, signal) });
+    if (catalog) places.push({ name: `Iceberg ${settings.table}`, count: (range, signal) => countTable(used.engine, used.tables.resolver(catalog, deployedCatalogs()), settings.table, range, signal) });
     if (settings.pinotTable !== "") {
       const { http } = clusterOf(RED, config["cluster"]);
       places.push({ name: `Pinot ${settings.pinotTable}`, count: (range, signal) => countPinot(http, settings.pinotTable, range, signal) });
     }
     if (places.length < 2) throw new TicklakeError("CONFIG_INVALID", "There is nothing to compare: name at least two places (source topic, destination topic, Iceberg table, Pinot table).");
 
-    async function run(msg: Asking): Promise<Reconciliation> {
+    // Last, when nothing can be wrong any more: a node that was not built is not closed, and would keep the engine.
+    const used = useEngine();
+
+    answerMessages(node, async (msg, { signal, progress }) => {
       const [from, to] = await Promise.all([said(RED, node, config, "from", msg), said(RED, node, config, "to", msg)]);
-      return reconcile(places, parseRange(from, to), { signal: closing.signal, maxDifferences: settings.maxDifferences, progress: (text) => { status.idle(short(`${text} …`)); } });
-    }
-
-    node.on("input", (msg, send, done) => {
-      if (running) { done(new TicklakeError("TABLE_BUSY", "A reconciliation is under way here. Send the message again when it has answered.")); return; }
-      running = run(msg as Asking).then((result) => {
-        const text = short(`${result.summary}, ${result.ms} ms`);
-        if (!result.equal) status.fail(text); else if (result.places[0]!.trades === 0) status.warn(text); else status.ok(text);
-        send({ ...msg, payload: result } as NodeMessage);
-        done();
-      }).catch((caught: unknown) => {
-        const error = asTicklakeError(caught);
-        if (!closing.signal.aborted) status.fail(short(error.message));
-        done(error);
-      }).finally(() => { running = undefined; });
-    });
-
-    node.on("close", (done: () => void) => {
-      closing.abort();
-      void Promise.allSettled([running]).then(() => Promise.all([release(), broker?.release()])).then(() => { status.end(); done(); }, done);
-    });
+      const result = await reconcile(places, parseRange(from, to), { signal, maxDifferences: settings.maxDifferences, progress: (text) => { progress(`${text} …`); } });
+      return { msg: { payload: result }, status: `${result.summary}, ${result.ms} ms`, alarm: !result.equal, warning: result.places[0]!.trades === 0 };
+    }, async () => { await Promise.all([used.release(), broker?.release()]); },
+    (underWay) => (underWay > 0 ? new TicklakeError("TABLE_BUSY", "A reconciliation is under way here. Send the message again when it has answered.") : undefined));
   });
 
   // The button beside the node.

@@ -5,15 +5,18 @@ import { observe } from "./observe";
 import { StatusLine } from "./status";
 
 /** What became of a message: what goes out beside its own properties, and how the status tells it. */
-export interface NodeAnswer { msg: Record<string, unknown>; status: string; warning?: boolean }
+export interface NodeAnswer { msg: Record<string, unknown>; status: string; warning?: boolean; /** The answer is bad news: red. */ alarm?: boolean }
 
 export interface AnswerContext { signal: AbortSignal; progress(text: string): void }
 
 /**
  * A node that answers each message with one. An answer passes the message's own properties on; an error goes to `done` and into the status. When the node
- * closes, `signal` aborts and what is under way is waited for; then `closed` is called.
+ * closes, `signal` aborts and what is under way is waited for; then `closed` is called. A message that `refuse` has an error for is answered with that at
+ * once, and the status goes on telling of what is under way.
  */
-export function answerMessages(node: Node, answer: (msg: NodeMessage, context: AnswerContext) => Promise<NodeAnswer>, closed: () => Promise<void> | void = () => {}): void {
+export function answerMessages(
+  node: Node, answer: (msg: NodeMessage, context: AnswerContext) => Promise<NodeAnswer>, closed: () => Promise<void> | void = () => {}, refuse: (underWay: number) => Error | undefined = () => undefined,
+): void {
   const status = new StatusLine(node);
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
@@ -21,6 +24,8 @@ export function answerMessages(node: Node, answer: (msg: NodeMessage, context: A
   const figures = observe(node, { read: () => counted });
 
   node.on("input", (msg, send, done) => {
+    const refusal = refuse(running.size);
+    if (refusal) { done(refusal); return; }
     counted.recordsIn++;
     const began = performance.now();
     const work = answer(msg, { signal: closing.signal, progress: (text) => { status.idle(short(text)); } }).then((answered) => {
@@ -28,7 +33,8 @@ export function answerMessages(node: Node, answer: (msg: NodeMessage, context: A
       const rows = Array.isArray(payload) ? payload.length : 1;
       counted.recordsOut += rows;
       figures?.batch(rows, performance.now() - began, Date.now());
-      if (answered.warning) status.warn(short(answered.status));
+      if (answered.alarm) status.fail(short(answered.status));
+      else if (answered.warning) status.warn(short(answered.status));
       else status.ok(short(answered.status));
       send({ ...msg, ...answered.msg } as NodeMessage);
       done();
