@@ -66,6 +66,21 @@ describe("in the browser", function () {
     }
   }
 
+  /** An editor of its own with nothing but a shipped flow, imported from the menu and not deployed yet. */
+  async function openExample(name: string, folder: string, flow: string, env: Record<string, string> = {}) {
+    const userDir = join(temporaryFolder(name), "user");
+    mkdirSync(userDir);
+    writeFileSync(join(userDir, "flows.json"), EMPTY);
+    writeFileSync(join(userDir, ".ticklake.json"), "{}");
+    const run = await start({ userDir, env });
+    const { page, problems } = await openPage(browser, run.url);
+    const editor = new Editor(page);
+    await editor.ready();
+    await editor.importExample(MODULE, folder, flow);
+    await page.waitForTimeout(1000);
+    return { run, page, problems, editor };
+  }
+
   it("imports the quick start from the menu, opens every dialog, deploys, sees statuses and a living dashboard", async () => {
     const userDir = join(temporaryFolder("browser"), "user");
     mkdirSync(userDir);
@@ -172,16 +187,7 @@ describe("in the browser", function () {
   });
 
   it("pipeline-reconcile: its dialog, and the button beside the node", async () => {
-    const userDir = join(temporaryFolder("browser-reconcile"), "user");
-    mkdirSync(userDir);
-    writeFileSync(join(userDir, "flows.json"), EMPTY);
-    writeFileSync(join(userDir, ".ticklake.json"), "{}");
-    const run = await start({ userDir, env: { KAFKA_BROKERS: "127.0.0.1:1" } });
-    const { page, problems } = await openPage(browser, run.url);
-    const editor = new Editor(page);
-    await editor.ready();
-    await editor.importExample(MODULE, "3 Kafka", "Trades through Kafka");
-    await page.waitForTimeout(1000);
+    const { run, page, problems, editor } = await openExample("browser-reconcile", "3 Kafka", "Trades through Kafka", { KAFKA_BROKERS: "127.0.0.1:1" });
     await walkDialogs(editor, "4", ["pipeline-reconcile"]);
     const [id] = await editor.idsOf("pipeline-reconcile");
     await editor.deploy();
@@ -195,16 +201,7 @@ describe("in the browser", function () {
   });
 
   it("pipeline-metrics: its dialog, and the figures of every node on the dashboard of its flow", async () => {
-    const userDir = join(temporaryFolder("browser-metrics"), "user");
-    mkdirSync(userDir);
-    writeFileSync(join(userDir, "flows.json"), EMPTY);
-    writeFileSync(join(userDir, ".ticklake.json"), "{}");
-    const run = await start({ userDir });
-    const { page, problems } = await openPage(browser, run.url);
-    const editor = new Editor(page);
-    await editor.ready();
-    await editor.importExample(MODULE, "7 Observability", "Rates, lag and readiness");
-    await page.waitForTimeout(1000);
+    const { run, page, problems, editor } = await openExample("browser-metrics", "7 Observability", "Rates, lag and readiness");
     await shot(page, "4-metrics-flow");
     await walkDialogs(editor, "4", ["pipeline-metrics"]);
     await editor.deploy();
@@ -221,16 +218,7 @@ describe("in the browser", function () {
 
   it("iceberg-table: the fields of every operation are in line, say what is wrong with a value, and become options", async function () {
     this.timeout(300_000);
-    const userDir = join(temporaryFolder("browser-table"), "user");
-    mkdirSync(userDir);
-    writeFileSync(join(userDir, "flows.json"), EMPTY);
-    writeFileSync(join(userDir, ".ticklake.json"), "{}");
-    const run = await start({ userDir });
-    const { page, problems } = await openPage(browser, run.url);
-    const editor = new Editor(page);
-    await editor.ready();
-    await editor.importExample(MODULE, "4 Iceberg", "Maintenance and evolution");
-    await page.waitForTimeout(1000);
+    const { run, page, problems, editor } = await openExample("browser-table", "4 Iceberg", "Maintenance and evolution");
     await walkDialogs(editor, "4", ["iceberg-table"]);
 
     const [id] = await editor.idsOf("iceberg-table");
