@@ -5,17 +5,17 @@
 //   npm test -- unit --grep ledger options go to mocha
 //   npm test -- --list             the suites
 //   npm test -- --once             no second try: a test that fails once has failed
+//   npm test -- --lanes 1          one suite at a time; two on machines with two cores or more otherwise
 //
 // What has to be left out because a toolchain is missing is said loudly; with CI=true it is a failure, and so is a skipped test.
-// A few files with failed tests are run once more, in a process of their own: on a machine that somebody else slows down a test against real
-// servers can miss its time. What passes then is told as UNSTEADY, test by test, for somebody to mend. Suites that look for loss and doubling
-// get no second try: there one failure in a hundred is the bug.
+// Two suites run side by side, as most of them wait for servers or for one core; never two that start a JVM.
+// A few files with failed tests are run once more when all suites are done, in a process of their own: on a machine that somebody else slows
+// down a test against real servers can miss its time. What passes then is told as UNSTEADY, test by test, for somebody to mend. Suites that
+// look for loss and doubling get no second try: there one failure in a hundred is the bug.
 // The last line is always `N passed, N failed`.
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
-import { SetupError, checkNode, ensureBuilt, ensureInstalled, root } from "./setup.mjs";
+import { availableParallelism } from "node:os";
+import { inLanes, runSuite, tryAgain } from "./suites.mjs";
+import { SetupError, checkNode, ensureBuilt, ensureInstalled } from "./setup.mjs";
 import { ensureStack, findChromium, paths, stackDir } from "./stack.mjs";
 
 const mocha = (folder, ...options) => ({ glob: `test/${folder}/**/*.test.ts`, options });
@@ -50,6 +50,12 @@ const firstOption = args.findIndex((a) => a.startsWith("-"));
 const names = firstOption < 0 ? args : args.slice(0, firstOption);
 const passedOn = firstOption < 0 ? [] : args.slice(firstOption).filter((a) => !["--verbose", "--once"].includes(a));
 const once = args.includes("--once");
+const laneOption = passedOn.indexOf("--lanes");
+const lanes = laneOption >= 0 ? Number(passedOn.splice(laneOption, 2)[1]) : Math.min(2, availableParallelism());
+if (!(lanes >= 1)) {
+  console.error("--lanes wants a number: how many suites run side by side.");
+  process.exit(1);
+}
 if (args.includes("--verbose")) process.env.TICKLAKE_VERBOSE = "1";
 for (const name of names) {
   if (SUITES.some((s) => s.name === name)) continue;
@@ -59,61 +65,6 @@ for (const name of names) {
 const suites = SUITES.filter((s) => names.length === 0 || names.includes(s.name));
 
 const minutes = (ms) => `${(ms / 60_000).toFixed(1)} min`;
-
-/** More files with failures than this are no slow machine: they fail at once. */
-const MOST_TRIED_AGAIN = 3;
-
-/** Runs a command in a process group of its own, which ends with it: a test that fails must not leave servers behind. */
-async function runProcess(argv, env, limitMinutes) {
-  const folder = mkdtempSync(join(tmpdir(), "ticklake-report-"));
-  const file = join(folder, "report.json");
-  const posix = process.platform !== "win32";
-  const child = spawn(process.execPath, argv, { cwd: root, env: { ...env, TICKLAKE_REPORT: file }, stdio: ["ignore", "inherit", "inherit"], detached: posix });
-  const end = (signal) => { try { process.kill(posix ? -child.pid : child.pid, signal); } catch { /* gone */ } };
-  let hung = false;
-  const timer = setTimeout(() => { hung = true; end("SIGKILL"); }, limitMinutes * 60_000);
-  const stop = (signal) => { end("SIGTERM"); setTimeout(() => { end("SIGKILL"); process.exit(signal === "SIGINT" ? 130 : 143); }, 2000); };
-  process.once("SIGINT", stop).once("SIGTERM", stop);
-  const code = await new Promise((done) => { child.on("error", () => done(1)); child.on("close", (c) => done(c ?? 1)); });
-  clearTimeout(timer);
-  process.off("SIGINT", stop).off("SIGTERM", stop);
-  end("SIGKILL");
-  const report = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
-  rmSync(folder, { recursive: true, force: true });
-  return { code, hung, report };
-}
-
-async function runSuite(suite, env) {
-  const started = Date.now();
-  const result = { name: suite.name, ms: 0, passed: 0, failed: 0, failures: [], skipped: [], unsteady: [] };
-  const argv = (...files) => ["node_modules/mocha/bin/mocha.js", "--config", "test/mocharc.cjs", "--exit", "--reporter", "scripts/mocha-reporter.cjs", ...suite.options, ...passedOn, ...files];
-  const { code, hung, report } = await runProcess(suite.glob ? argv(suite.glob) : suite.command, env, suite.minutes);
-  if (!suite.glob) {
-    if (code === 0) result.passed = 1; else result.failures.push(hung ? `hung for ${suite.minutes} minutes` : "failed");
-  } else if (report) {
-    Object.assign(result, { passed: report.passes, failures: report.failed.map((f) => f.title), skipped: report.skipped });
-    if (code !== 0 && report.failures === 0) result.failures.push(`mocha ended with code ${code}`);
-    const files = [...new Set(report.failed.map((f) => f.file))];
-    if (files.length > 0 && files.length <= MOST_TRIED_AGAIN && !files.includes("?") && !suite.once && !once) await tryAgain(files, report, result, (file) => runProcess(argv(file), env, suite.minutes));
-  } else result.failures.push(hung ? `hung for ${suite.minutes} minutes` : `mocha ended with code ${code} before it was done`);
-  if (ci) result.failures.push(...result.skipped.map((t) => `skipped: ${t}`));
-  result.failed = result.failures.length;
-  result.ms = Date.now() - started;
-  return result;
-}
-
-/** Whole files, as their tests may build on one another. One that passes now has its failures moved to `unsteady`. */
-async function tryAgain(files, first, result, runFile) {
-  for (const file of files) {
-    console.log(`\n  Once more, by itself: ${relative(root, file)}`);
-    const { code, report } = await runFile(file);
-    if (code !== 0 || !report || report.failures > 0 || report.passes === 0) continue;
-    const titles = first.failed.filter((f) => f.file === file).map((f) => f.title);
-    result.failures = result.failures.filter((f) => !titles.includes(f));
-    result.unsteady.push(...titles);
-    result.passed += report.passes - (first.passesOf[file] ?? 0);
-  }
-}
 
 const began = Date.now();
 try {
@@ -142,19 +93,29 @@ const env = {
 // A run inside a Node-RED or npm of somebody else must not see their settings.
 for (const key of Object.keys(env)) if (/^(NODE_RED_|TICKLAKE_(CATALOG|WAREHOUSE)|PORT$|npm_config_prefix$)/i.test(key)) delete env[key];
 
-const results = [];
-for (const suite of suites) {
-  const left = lacking.filter((r) => suite.wants?.includes(r.name));
-  console.log(`\n── ${suite.name} ${"─".repeat(Math.max(0, 60 - suite.name.length))}`);
+const startsJvm = (suite) => suite.wants?.some((name) => name.startsWith("java")) ?? false;
+const ruler = (name) => console.log(`\n── ${name} ${"─".repeat(Math.max(0, 60 - name.length))}`);
+const how = (suite) => ({ env: { ...env, TICKLAKE_LACKING: lackedBy(suite).map((r) => r.name).join(",") }, passedOn, named: lanes > 1 && suites.length > 1 });
+const lackedBy = (suite) => lacking.filter((r) => suite.wants?.includes(r.name));
+
+/** @type {Map<typeof SUITES[number], Awaited<ReturnType<typeof runSuite>>>} */
+const resultOf = new Map();
+await inLanes(suites, lanes, startsJvm, async (suite) => {
+  const left = lackedBy(suite);
+  ruler(suite.name);
   if (left.length && ci) {
     console.log(left.map((r) => `  ✘ ${r.name}: ${r.text}`).join("\n"));
-    results.push({ name: suite.name, ms: 0, passed: 0, failed: left.length, failures: left.map((r) => `${r.name} is missing: ${r.text.split("\n")[0]}`), skipped: [], unsteady: [] });
-    continue;
+    resultOf.set(suite, { name: suite.name, ms: 0, passed: 0, failures: left.map((r) => `${r.name} is missing: ${r.text.split("\n")[0]}`), skipped: [], unsteady: [], again: [] });
+    return;
   }
-  const result = await runSuite(suite, { ...env, TICKLAKE_LACKING: left.map((r) => r.name).join(",") });
-  results.push(result);
-  console.log(`  ${result.passed} passed, ${result.failed} failed${result.skipped.length ? `, ${result.skipped.length} skipped` : ""} in ${minutes(result.ms)}`);
-}
+  const result = await runSuite(suite, how(suite));
+  resultOf.set(suite, result);
+  if (ci) result.failures.push(...result.skipped.map((t) => `skipped: ${t}`));
+  console.log(`\n  ${suite.name}: ${result.passed} passed, ${result.failures.length} failed${result.skipped.length ? `, ${result.skipped.length} skipped` : ""} in ${minutes(result.ms)}`);
+});
+if (!once) for (const [suite, result] of resultOf) await tryAgain(suite, result, how(suite));
+const results = suites.map((suite) => resultOf.get(suite));
+for (const r of results) r.failed = r.failures.length;
 
 const sum = (key) => results.reduce((n, r) => n + r[key], 0);
 console.log("\n── summary " + "─".repeat(52));
