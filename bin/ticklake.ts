@@ -4,13 +4,17 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { type Asked, parseCommandLine, UsageError } from "../lib/cli/arguments";
-import { commandHelp, overview } from "../lib/cli/help";
+import { commandHelp, familyHelp, overview } from "../lib/cli/help";
+import { familyOf } from "../lib/cli/parameters";
 import { parseFlow, prepareFlow } from "../lib/cli/prepare-flow";
 import { flowVariables, partsOf } from "../lib/cli/settings";
 import { parseAccount } from "../lib/alpaca/account";
 import { TicklakeError } from "../lib/errors";
 import { findNodeRed } from "./find-node-red";
 import { runFlow, type RunningFlow } from "./run-flow";
+import { createPinot, queryPinot } from "./pinot";
+import { runReconcile } from "./reconcile";
+import { say } from "./servers";
 import { runSql } from "./sql";
 
 /** dist/bin -> the package. */
@@ -19,17 +23,20 @@ const DOCUMENTED = join("6 Documented pipeline", "Documented pipeline.json");
 /** Exit codes. */
 const OK = 0, FAILED = 1, USAGE = 2, ENDED_AT_ONCE = 130;
 
-const say = (text: string): void => { process.stderr.write(`${text}\n`); };
+/** Commands that run no flow, and need no Node-RED. */
+const ALONE: Readonly<Record<string, (asked: Asked, environment: NodeJS.ProcessEnv) => Promise<number>>> = { sql: runSql, reconcile: runReconcile, "pinot create": createPinot, "pinot query": queryPinot };
 
 async function main(argv: readonly string[]): Promise<number> {
   const { version } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string };
   const first = argv[0];
   if (first === "--version" || first === "-v") { process.stdout.write(`${version}\n`); return OK; }
   if (first === "--help" || first === "-h" || first === "help") { process.stdout.write(overview(version)); return OK; }
+  const family = first === undefined ? [] : familyOf(first);
+  if (family.length > 0 && /^(-h|--help|help)$/.test(argv[1] ?? "")) { process.stdout.write(familyHelp(family)); return OK; }
   const asked = parseCommandLine(argv);
   if (asked.help) { process.stdout.write(commandHelp(asked.command)); return OK; }
   for (const { name, replacedBy } of asked.command.parameters) if (replacedBy && asked.values.has(name)) say(`--${name} ${asked.values.get(name)!} is not needed. ${replacedBy}`);
-  return asked.command.name === "sql" ? runSql(asked, process.env) : runPart(asked);
+  return (ALONE[asked.command.name] ?? runPart)(asked, process.env);
 }
 
 /** Runs a flow, or a part of the documented one, until its end or a signal. */

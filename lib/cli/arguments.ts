@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { parseDuration } from "../units";
 import { nearest } from "./nearest";
-import { COMMANDS, type Command, command, type Parameter } from "./parameters";
+import { COMMANDS, type Command, command, familyOf, type Parameter } from "./parameters";
 
 /** A command line that cannot be meant so; `message` says how it is written. Exit code 2. */
 export class UsageError extends Error {
@@ -29,6 +29,12 @@ export function parseCommandLine(argv: readonly string[]): Asked {
   const [name, ...rest] = argv;
   const names = COMMANDS.map((one) => one.name);
   if (name === undefined) throw new UsageError(`Say what to do: ${names.join(", ")}.`);
+  const family = familyOf(name);
+  if (family.length > 0) {
+    const member = command(`${name} ${rest[0] ?? ""}`);
+    if (!member) throw new UsageError(`ticklake ${name} is followed by one of ${family.map((one) => one.name.slice(name.length + 1)).join(", ")}${rest[0] === undefined ? "" : `, not by "${rest[0]}"`}.`);
+    return parseFor(member, rest.slice(1));
+  }
   const found = command(name);
   if (!found) {
     const near = nearest(name, names);
@@ -60,6 +66,7 @@ function parseFor(found: Command, argv: readonly string[]): Asked {
   const help = values.has("help");
   if (!help) {
     checkPositionals(found, positionals);
+    for (const [name, given] of lists) for (const value of given) check(found.parameters.find((one) => one.name === name)!, value, found);
     for (const [name, value] of values) check(found.parameters.find((one) => one.name === name)!, value, found);
   }
   return { command: found, values, lists, positionals, help };

@@ -14,6 +14,9 @@ export function overview(version: string): string {
   ].join("\n");
 }
 
+/** What `ticklake pinot --help` prints: the help of all commands that begin with that word. */
+export const familyHelp = (commands: readonly Command[]): string => commands.map(commandHelp).join("\n");
+
 /** What `ticklake <command> --help` prints. */
 export function commandHelp({ name, summary, positionals, parameters, example }: Command): string {
   const lefts = parameters.map(left);

@@ -3,6 +3,8 @@
  * environment of the flow all come from here. Pure.
  */
 
+import { BROKER_URL, CONTROLLER_URL } from "../pinot/settings";
+
 /** One `--name value`. */
 export interface Parameter {
   readonly name: string;
@@ -44,6 +46,8 @@ const QUIET: Parameter = { name: "quiet", kind: "flag", help: "no progress; warn
 const TO_KAFKA = [BROKERS, TOPIC, PARTITIONS, REPLICATION] as const;
 const OF_ALL = [QUIET, HELP] as const;
 
+const SOURCE_TOPIC: Parameter = { name: "source-topic", value: "name", kind: "text", default: "iex_data", env: "SOURCE_TOPIC", help: "source Kafka topic" };
+const DEST_TOPIC: Parameter = { name: "dest-topic", value: "name", kind: "text", default: "flattened_stocks", env: "DEST_TOPIC", help: "destination Kafka topic; created when missing" };
 const TABLE: Parameter = { name: "iceberg-table", value: "name", kind: "text", default: "local.db.flattened_stocks", env: "ICEBERG_TABLE", help: "Iceberg table; created when missing" };
 const CATALOG: readonly Parameter[] = [
   { name: "iceberg-catalog", value: "name", kind: "text", default: "spark_catalog", env: "ICEBERG_CATALOG", help: "name of the catalog in table names; spark_catalog and local mean the same one" },
@@ -52,6 +56,12 @@ const CATALOG: readonly Parameter[] = [
   { name: "s3-access-key", value: "key", kind: "text", default: "minioadmin", env: "AWS_ACCESS_KEY_ID", secret: true, help: "S3 access key; better in AWS_ACCESS_KEY_ID, where other users of the machine do not see it" },
   { name: "s3-secret-key", value: "key", kind: "text", default: "minioadmin", env: "AWS_SECRET_ACCESS_KEY", secret: true, help: "S3 secret key; better in AWS_SECRET_ACCESS_KEY" },
 ];
+
+const FORMAT: Parameter = { name: "format", value: "name", kind: "choice", choices: ["table", "json", "jsonl", "csv"], default: "table", help: "how the rows are printed; json and jsonl: one object per line" };
+const REST_URI: Parameter = { name: "rest-uri", value: "url", kind: "text", env: "ICEBERG_REST_URI", help: "a REST catalog instead of a folder; --iceberg-warehouse is then its name there" };
+const PINOT_TABLE: Parameter = { name: "table", value: "name", kind: "text", default: "flattened_stocks", env: "PINOT_TABLE", help: "Pinot's real-time table" };
+const CONTROLLER: Parameter = { name: "controller", value: "url", kind: "text", default: CONTROLLER_URL, env: "PINOT_CONTROLLER_URL", help: "Pinot's controller; that of npm run stack is http://localhost:9002" };
+const BROKER: Parameter = { name: "broker", value: "url", kind: "text", default: BROKER_URL, env: "PINOT_BROKER_URL", help: "Pinot's broker" };
 
 const GROUP_REPLACES = "There is no checkpoint folder: the consumer group (--group-id, GROUP_ID) holds how far the topic is read, and what is written to the destination topic is committed together with it.";
 const WATERMARK_REPLACES = "There is no checkpoint folder: every snapshot of the table holds how far it is (its watermarks). To begin anew use another --group-id, or reset-offsets of iceberg-table.";
@@ -98,8 +108,7 @@ export const COMMANDS: readonly Command[] = [
     name: "flatten", summary: "reads the topic of arrays, writes single trades to another topic and to an Iceberg table (the documented Spark job)",
     parameters: [
       BROKERS,
-      { name: "source-topic", value: "name", kind: "text", default: "iex_data", env: "SOURCE_TOPIC", help: "source Kafka topic" },
-      { name: "dest-topic", value: "name", kind: "text", default: "flattened_stocks", env: "DEST_TOPIC", help: "destination Kafka topic; created when missing" },
+      SOURCE_TOPIC, DEST_TOPIC,
       { name: "checkpoint-kafka", value: "folder", kind: "text", default: "/tmp/checkpoints/kafka", help: "accepted, not needed", replacedBy: GROUP_REPLACES },
       { name: "checkpoint-iceberg", value: "folder", kind: "text", default: "/tmp/checkpoints/iceberg", help: "accepted, not needed", replacedBy: WATERMARK_REPLACES },
       TABLE, ...CATALOG,
@@ -115,12 +124,56 @@ export const COMMANDS: readonly Command[] = [
     name: "sql", summary: "asks Iceberg tables: time travel, metadata tables, aggregates", positionals: { usage: '"<SQL>"', least: 1, most: 1 },
     parameters: [
       ...CATALOG,
-      { name: "rest-uri", value: "url", kind: "text", env: "ICEBERG_REST_URI", help: "a REST catalog instead of a folder; --iceberg-warehouse is then its name there" },
-      { name: "format", value: "name", kind: "choice", choices: ["table", "json", "csv"], default: "table", help: "how the rows are printed" },
+      REST_URI, FORMAT,
       { name: "max-rows", value: "n", kind: "whole", least: 1, default: "10000", help: "rows at the most" },
       { name: "allow-calls", kind: "flag", help: "also CALL ...: expire_snapshots, remove_orphan_files, rewrite_manifests, ..." }, HELP,
     ],
     example: 'ticklake sql "SELECT S AS symbol, COUNT(*) AS trades FROM local.db.flattened_stocks GROUP BY S"',
+  },
+  {
+    name: "pinot create", summary: "makes the documented real-time table in Pinot, on the topic of single trades",
+    parameters: [
+      CONTROLLER, BROKER, PINOT_TABLE,
+      { name: "kafka-brokers", value: "host:port,...", kind: "list", default: "localhost:9092", env: "PINOT_KAFKA_BROKERS", help: "Kafka as Pinot's servers reach it" },
+      { name: "topic", value: "name", kind: "text", default: "flattened_stocks", env: "DEST_TOPIC", help: "the topic that the table reads" },
+      { name: "replication", value: "n", kind: "whole", least: 1, default: "1", help: "replicas of each segment" },
+      { name: "retention-days", value: "n", kind: "whole", least: 1, default: "7", help: "by the trades' own time: history needs more" },
+      { name: "flush-rows", value: "n", kind: "whole", least: 1, default: "50000", help: "rows of a segment" },
+      { name: "star-tree", value: "on|off", kind: "choice", choices: ["on", "off"], default: "on", help: "the index of sums per symbol and exchange" },
+      { name: "names", value: "name", kind: "choice", choices: ["documented", "readable"], default: "documented", help: "S, p, s or symbol, price, size (for a Pinot that folds case)" },
+      { name: "schema", value: "file.json", kind: "text", help: "a schema as Pinot has it; what it says is laid over the usual one" },
+      { name: "table-config", value: "file.json", kind: "text", help: "a table's configuration as Pinot and the documentation have it; what it says is laid over the usual one" },
+      { name: "if-not-exists", kind: "flag", help: "a table that is there is no error; what it has otherwise is told" },
+      { name: "create-topic", kind: "flag", help: "also the topic, when it is missing (Kafka must answer here at the same address)" },
+      PARTITIONS, REPLICATION,
+      { name: "wait", value: "duration", kind: "duration", default: "60 seconds", help: "for all partitions to be read; 0 = do not wait" }, HELP,
+    ],
+    example: "ticklake pinot create --controller http://localhost:9002 --create-topic --if-not-exists",
+  },
+  {
+    name: "pinot query", summary: "asks Pinot; its exceptions end with code 1", positionals: { usage: '"<SQL>"', least: 1, most: 1 },
+    parameters: [
+      CONTROLLER, BROKER,
+      { name: "param", value: "name=value", kind: "text", many: true, help: 'what :name stands for, or the name in :"name"; numbers and true, false, null as such' },
+      { name: "limit", value: "n", kind: "whole", least: 1, default: "10000", help: "rows at the most; written into a query that has no LIMIT, which Pinot would cut at 10" },
+      { name: "timeout", value: "duration", kind: "duration", default: "10 seconds", help: "how long Pinot may take" }, FORMAT, HELP,
+    ],
+    example: 'ticklake pinot query "SELECT S, COUNT(*) AS trades FROM flattened_stocks WHERE S = :symbol GROUP BY S" --param symbol=AAPL',
+  },
+  {
+    name: "reconcile", summary: "compares the trades of topics, Iceberg, Pinot and a file, per symbol and hour (code 3: they differ)",
+    parameters: [
+      { name: "from", value: "time", kind: "text", help: "first time: 2013-10-07, 2013-10-07T13:30:00Z or Unix milliseconds; all that is earlier without it" },
+      { name: "to", value: "time", kind: "text", help: "up to and without this time; without it the start of the hour that runs now" },
+      { name: "symbols", value: "S ...", kind: "list", help: "only these; all without it" },
+      BROKERS, SOURCE_TOPIC, DEST_TOPIC, TABLE, ...CATALOG, REST_URI, CONTROLLER, BROKER,
+      { ...PINOT_TABLE, name: "pinot-table" },
+      { name: "file", value: "trades.csv[.gz]", kind: "text", help: "also a recorded file, as ticklake replay reads it" },
+      { name: "without", value: "place", kind: "choice", choices: ["source", "dest", "iceberg", "pinot"], many: true, help: "leave a place out" },
+      { name: "max-differences", value: "n", kind: "whole", least: 1, default: "100", help: "symbol-hours that are listed at the most; all are counted" },
+      { name: "format", value: "name", kind: "choice", choices: ["table", "json"], default: "table", help: "for people, or the whole result as one object" }, HELP,
+    ],
+    example: "ticklake reconcile --from 2013-10-07 --to 2013-10-08 --controller http://localhost:9002",
   },
   {
     name: "run", summary: "any flow, without the editor", positionals: { usage: "<flow.json>", least: 1, most: 1 },
@@ -133,6 +186,11 @@ export const COMMANDS: readonly Command[] = [
     example: "ticklake run flow.json --set OUTPUT_MODE=kafka-only --set KAFKA_BROKERS=kafka:9092",
   },
 ];
+
+/** Commands of two words that begin with this one: `pinot` has `pinot create` and `pinot query`. */
+export function familyOf(word: string): readonly Command[] {
+  return COMMANDS.filter(({ name }) => name.startsWith(`${word} `));
+}
 
 /** The command of that name. */
 export function command(name: string): Command | undefined {

@@ -3,7 +3,7 @@
 /** As a table with a line under the head; numbers stand to the right. */
 export function rowsAsTable(columns: readonly string[], rows: readonly Readonly<Record<string, unknown>>[]): string {
   const cells = rows.map((row) => columns.map((name) => cell(row[name])));
-  const right = columns.map((name) => rows.length > 0 && rows.every((row) => row[name] === null || typeof row[name] === "number" || /^-?\d+(\.\d+)?$/.test(String(row[name]))));
+  const right = columns.map((name) => rows.length > 0 && rows.every((row) => row[name] === null || typeof row[name] === "number" || /^-?[\d,]+(\.\d+)?$/.test(String(row[name]))));
   const widths = columns.map((name, k) => Math.max(name.length, ...cells.map((line) => line[k]!.length), 1));
   const line = (words: readonly string[]): string => words.map((word, k) => (right[k] ? word.padStart(widths[k]!) : word.padEnd(widths[k]!))).join("  ").trimEnd();
   return [line(columns), widths.map((width) => "-".repeat(width)).join("  "), ...cells.map(line)].join("\n");

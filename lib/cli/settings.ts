@@ -40,6 +40,12 @@ export function flowVariables({ command, values, lists, positionals }: Asked, en
   return { ...set, ...PARTS[command.name]?.set };
 }
 
+/** What a parameter is: as the command line says, else the environment, else its default; empty without one. */
+export function settingOf({ command, values }: Pick<Asked, "command" | "values">, name: string, variable: (name: string) => string | undefined): string {
+  const parameter = command.parameters.find((one) => one.name === name);
+  return values.get(name) ?? ((parameter?.env !== undefined && variable(parameter.env)) || (parameter?.default ?? ""));
+}
+
 /** A file of this machine, absolute; addresses and files of the package stay as they are. */
 export function place(name: string, folder: string): string {
   return /^[a-z][a-z0-9+.-]+:/i.test(name) && !/^[a-z]:[\\/]/i.test(name) || name.startsWith("~") || isAbsolute(name) ? name : resolve(folder, name);

@@ -27,6 +27,8 @@ export interface ReconcileOptions {
   /** Told before each place is counted. */
   readonly progress?: (text: string) => void;
   readonly maxDifferences?: number;
+  /** Only these; all without it. */
+  readonly symbols?: ReadonlySet<string>;
 }
 
 /**
@@ -34,17 +36,19 @@ export interface ReconcileOptions {
  *
  * @throws TicklakeError CONFIG_INVALID for fewer than two places; what a place throws, with its name in front; STOPPED
  */
-export async function reconcile(places: readonly Place[], range: TimeRange, { signal, progress, maxDifferences }: ReconcileOptions = {}): Promise<Reconciliation> {
+export async function reconcile(places: readonly Place[], range: TimeRange, { signal, progress, maxDifferences, symbols }: ReconcileOptions = {}): Promise<Reconciliation> {
   if (places.length < 2) throw new TicklakeError("CONFIG_INVALID", "There is nothing to compare: name at least two places (source topic, destination topic, Iceberg table, Pinot table).");
   const began = performance.now();
   const counted: Counted[] = [];
   for (const place of places) {
     if (signal?.aborted) throw new TicklakeError("STOPPED", "The reconciliation was stopped.");
     progress?.(`counting ${place.name}`);
-    counted.push(await place.count(range, signal).catch((caught: unknown) => {
+    const found = await place.count(range, signal).catch((caught: unknown) => {
       const error = asTicklakeError(caught);
       throw new TicklakeError(error.code, `${place.name} could not be counted: ${error.message}`, { cause: error });
-    }));
+    });
+    if (symbols) found.tally.keepOnly(symbols);
+    counted.push(found);
   }
   const result = compare(counted, maxDifferences);
   return { ...result, from: iso(range.from), to: iso(range.to), ms: Math.round(performance.now() - began), summary: summaryOf(result) };

@@ -36,6 +36,11 @@ export class Tally {
     return sum;
   }
 
+  /** Takes away what is not of these symbols. */
+  keepOnly(symbols: ReadonlySet<string>): void {
+    for (const key of this.figures.keys()) if (!symbols.has(splitKey(key).symbol)) this.figures.delete(key);
+  }
+
   /** Adds figures of several trades at once. */
   add(symbol: string, hour: number, added: Figures): void {
     const key = keyOf(symbol, hour);

@@ -86,6 +86,8 @@ function streamOf({ topic, kafkaBrokers, flushRows }: TableSettings, version: Pi
     "stream.kafka.consumer.factory.class.name": `org.apache.pinot.plugin.stream.${kafkaPlugin(version)}.KafkaConsumerFactory`,
     "stream.kafka.decoder.class.name": "org.apache.pinot.plugin.inputformat.json.JSONMessageDecoder",
     "stream.kafka.consumer.prop.auto.offset.reset": "smallest",
+    // The topic is written in transactions: what was aborted is no trade.
+    "stream.kafka.isolation.level": "read_committed",
     "realtime.segment.flush.threshold.rows": String(flushRows),
     "realtime.segment.flush.threshold.time": "24h",
   };

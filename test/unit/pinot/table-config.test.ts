@@ -34,6 +34,9 @@ describe("settings of a Pinot table", () => {
   });
 });
 
+/** The recording is of a topic without transactions. */
+const AS_RECORDED = { overrides: { ingestionConfig: { streamIngestionConfig: { streamConfigMaps: [{ "stream.kafka.isolation.level": null }] } } } };
+
 describe("configuration of a Pinot table", () => {
   it("has class names and formats of the controller's version", () => {
     const [now, then] = [config(), config({}, OLD)];
@@ -45,8 +48,13 @@ describe("configuration of a Pinot table", () => {
     assert.deepEqual([now, then].map(({ table }) => (table["ingestionConfig"] as JsonObject)["continueOnError"]), [true, undefined]);
   });
 
+  it("reads committed records only, unless it is told otherwise", () => {
+    assert.equal(stream(config().table)["stream.kafka.isolation.level"], "read_committed");
+    assert.equal(stream(config({ overrides: { ingestionConfig: { streamIngestionConfig: { streamConfigMaps: [{ "stream.kafka.isolation.level": "read_uncommitted" }] } } } }).table)["stream.kafka.isolation.level"], "read_uncommitted");
+  });
+
   it("says what a real 1.5.1 was told and took", () => {
-    const { table, schema } = config({ retentionDays: 36_500 });
+    const { table, schema } = config({ retentionDays: 36_500, ...AS_RECORDED });
     const told = recorded("create table", "case-sensitive").request as Record<string, JsonObject>;
     assert.deepEqual(stream(table), stream(told));
     for (const name of ["invertedIndexColumns", "rangeIndexColumns", "loadMode"]) assert.deepEqual((table["tableIndexConfig"] as JsonObject)[name], told["tableIndexConfig"]![name]);
@@ -86,8 +94,8 @@ describe("differences of a Pinot table", () => {
   it("are none against what a real 1.5.1 gives back for it, with all its defaults", () => {
     const kept = (recorded("get table", "case-sensitive").response as { REALTIME: JsonObject }).REALTIME;
     const schema = recorded("get schema", "case-sensitive").response as JsonObject;
-    assert.deepEqual(differences(config({ retentionDays: 36_500 }), { table: kept, schema }), []);
-    assert.deepEqual(paths(differences(config({ starTree: false, flushRows: 9 }), { table: kept, schema })).sort(), [
+    assert.deepEqual(differences(config({ retentionDays: 36_500, ...AS_RECORDED }), { table: kept, schema }), []);
+    assert.deepEqual(paths(differences(config({ starTree: false, flushRows: 9, ...AS_RECORDED }), { table: kept, schema })).sort(), [
       "ingestionConfig.streamIngestionConfig.streamConfigMaps[0].realtime.segment.flush.threshold.rows", "segmentsConfig.retentionTimeValue", "tableIndexConfig.starTreeIndexConfigs",
     ]);
   });
