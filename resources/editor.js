@@ -6,7 +6,15 @@
   // A value that Node-RED substitutes at deploy cannot be judged here.
   var isEnv = function (v) { return typeof v === "string" && /\$\{[^}]+\}/.test(v); };
   var isBlank = function (v) { return v === undefined || v === null || v === ""; };
+  var language = function () { return window.RED && RED.i18n && RED.i18n.lang ? RED.i18n.lang() : "en-US"; };
   var DURATION = /^\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)?\s*$/i;
+
+  /** A text in the editor's language: of a node's own catalogue ("kafka-in.reason.topic"), or of the one that all nodes share ("ticklake.reason.number"). */
+  var text = function (node, key, values) {
+    var own = node && (node._ || (node._def && node._def._));
+    return (own || RED._)(key, values);
+  };
+  var because = function (node, why, values) { return text(node, "ticklake.reason." + why, values); };
 
   /** A property of a node or config node: what its open dialog says now, else what is saved. */
   var current = function (node, name) {
@@ -31,12 +39,12 @@
       o = o || {};
       return function (v, opt) {
         if (isEnv(v)) return true;
-        if (isBlank(v)) return o.optional ? true : "Enter a number.";
+        if (isBlank(v)) return o.optional ? true : because(this, "number");
         var n = Number(v);
-        if (!isFinite(n)) return "“" + v + "” is not a number.";
-        if (o.integer && Math.floor(n) !== n) return "Enter a whole number.";
-        if (o.min !== undefined && n < o.min) return "The least is " + o.min + ".";
-        if (o.max !== undefined && n > o.max) return "The most is " + o.max + ".";
+        if (!isFinite(n)) return because(this, "notNumber", { value: v });
+        if (o.integer && Math.floor(n) !== n) return because(this, "whole");
+        if (o.min !== undefined && n < o.min) return because(this, "least", { min: o.min });
+        if (o.max !== undefined && n > o.max) return because(this, "most", { max: o.max });
         return true;
       };
     },
@@ -45,19 +53,19 @@
       o = o || {};
       return function (v, opt) {
         if (isEnv(v)) return true;
-        if (isBlank(v)) return o.optional ? true : "Enter seconds, or a duration such as “10 seconds” or “500 ms”.";
-        return DURATION.test(String(v)) || "“" + v + "” is no duration. Examples: 10, 500 ms, 10 seconds, 1 minute.";
+        if (isBlank(v)) return o.optional ? true : because(this, "duration");
+        return DURATION.test(String(v)) || because(this, "noDuration", { value: v });
       };
     },
-    /** Not empty; with {pattern, hint} also of that form. With {type: "fileType"} only when that typed input is a plain string. */
+    /** Not empty; with {pattern, hint} also of that form: hint is the key of the reason. With {type: "fileType"} only when that typed input is a plain string. */
     text: function (o) {
       o = o || {};
       return function (v, opt) {
         var type = o.type && current(this, o.type);
-        if (type && type !== "str") return isBlank(v) ? "Name the property." : true;
+        if (type && type !== "str") return isBlank(v) ? because(this, "property") : true;
         if (isEnv(v)) return true;
-        if (isBlank(v)) return o.optional ? true : (o.hint || "Fill this in.");
-        return !o.pattern || o.pattern.test(v) || o.hint || "This has the wrong form.";
+        if (isBlank(v)) return o.optional ? true : (o.hint ? text(this, o.hint) : because(this, "missing"));
+        return !o.pattern || o.pattern.test(v) || (o.hint ? text(this, o.hint) : because(this, "form"));
       };
     },
     /** JSON text, or empty with {optional}. */
@@ -65,18 +73,21 @@
       o = o || {};
       return function (v, opt) {
         if (isEnv(v)) return true;
-        if (isBlank(v)) return o.optional ? true : "Enter JSON.";
-        try { JSON.parse(v); return true; } catch (e) { return "Not valid JSON: " + e.message; }
+        if (isBlank(v)) return o.optional ? true : because(this, "json");
+        try { JSON.parse(v); return true; } catch (e) { return because(this, "noJson", { why: e.message }); }
       };
     },
-    /** A config node of that kind is chosen. */
-    config: function (what) {
-      return function (v, opt) { return !isBlank(v) && v !== "_ADD_" ? true : "Choose or add " + what + "."; };
+    /** A config node of that kind is chosen: account, broker, catalog or cluster. */
+    config: function (kind) {
+      return function (v, opt) { return !isBlank(v) && v !== "_ADD_" ? true : text(this, "ticklake.choose." + kind); };
     }
   };
 
   window.ticklake = {
     validate: validate,
+    text: text,
+    /** A number as the editor's language writes it. */
+    number: function (n) { return Number(n).toLocaleString(language()); },
     /** A duration in seconds, for forecasts; undefined for text that is none. */
     seconds: function (text) {
       var m = DURATION.exec(String(text));
@@ -94,9 +105,9 @@
       var rate = o.rowsPerSecond, bytesPerRow = o.bytesPerRow || 15, filesPerCommit = Math.max(1, o.filesPerCommit || 1);
       // A commit is due at its bound of rows, whatever the interval.
       var every = rate && o.maxRows > 0 ? Math.min(o.seconds, o.maxRows / rate) : o.seconds;
-      var number = function (n) { return Math.round(n).toLocaleString("en-US"); };
-      var size = function (bytes) { return bytes >= 1e6 ? (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + " MB" : Math.max(1, Math.round(bytes / 1e3)) + " kB"; };
-      var words = function (s) { return s >= 3600 ? +(s / 3600).toFixed(1) + " h" : s >= 120 ? +(s / 60).toFixed(1) + " min" : +s.toPrecision(3) + " s"; };
+      var number = function (n, digits) { return Number(n.toFixed(digits || 0)).toLocaleString(language(), { maximumFractionDigits: 6 }); };
+      var size = function (bytes) { return bytes >= 1e6 ? number(bytes / 1e6, bytes < 1e7 ? 1 : 0) + " MB" : Math.max(1, Math.round(bytes / 1e3)) + " kB"; };
+      var words = function (s) { return s >= 3600 ? number(s / 3600, 1) + " h" : s >= 120 ? number(s / 60, 1) + " min" : number(+s.toPrecision(3), 6) + " s"; };
       var parts = [], files, bytes;
       if (o.seconds === 0) parts.push({ key: "zero", values: {} });
       else {

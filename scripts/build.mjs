@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFi
 import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { nodeHtml } from "./node-html.mjs";
+import { catalogue, languages, nodeHtml } from "./node-html.mjs";
 import { isBuilt } from "./setup.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -32,8 +32,8 @@ function build() {
     const out = join(fresh("dist"), "nodes", type);
     mkdirSync(out, { recursive: true });
     writeFileSync(join(out, `${type}.html`), nodeHtml(type));
-    const locales = at("nodes", type, "locales");
-    if (existsSync(locales)) cpSync(locales, join(out, "locales"), { recursive: true });
+    cpSync(at("nodes", type, "locales"), join(out, "locales"), { recursive: true });
+    for (const language of languages(type)) writeFileSync(join(out, "locales", language, `${type}.json`), `${JSON.stringify(catalogue(type, language), null, 2)}\n`);
     // Node-RED looks icons up in the folder of the node's entry file.
     const icon = at("icons", `${type}.svg`);
     if (existsSync(icon)) {

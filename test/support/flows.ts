@@ -21,7 +21,15 @@ export function shippedFlows(): { name: string; nodes: FlowNode[] }[] {
 }
 
 /** A node's html as the editor gets it, shared sections included. */
-export const nodeHtml: (type: string) => string = (createRequire(__filename)("../../scripts/node-html.mjs") as { nodeHtml(type: string): string }).nodeHtml;
+export const { nodeHtml, catalogue, languages } = createRequire(__filename)("../../scripts/node-html.mjs") as {
+  nodeHtml(type: string): string; catalogue(type: string, language: string): object; languages(type: string): string[];
+};
+
+/** What the editor makes of a key of a node's catalogue: the text with its values, or the key itself where there is none. */
+export function translate(texts: object, key: string, values: Record<string, unknown> = {}): string {
+  const text = key.split(".").reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], texts);
+  return typeof text === "string" ? text.replace(/__(\w+)__/g, (all, name: string) => (name in values ? String(values[name]) : all)) : key;
+}
 
 interface Property { value?: unknown; validate?: (this: unknown, v: unknown, opt: object) => boolean | string; required?: boolean; type?: string }
 export interface Definition { readonly category: string; readonly defaults: Record<string, Property>; readonly credentials?: Record<string, { type: "text" | "password" }>; readonly outputs?: number }
@@ -29,11 +37,12 @@ export interface Definition { readonly category: string; readonly defaults: Reco
 /** What a node's html registers in the editor: its properties with their defaults and validators. */
 export function definition(type: string): Definition {
   const html = nodeHtml(type);
+  const texts = catalogue(type, "en-US");
   let found: Definition | undefined;
   const RED = {
     nodes: { registerType: (name: string, d: Definition) => { if (name === type) found = d; }, node: () => ({}) },
     validators: { number: () => () => true, regex: () => () => true, typedInput: () => () => true },
-    editor: {}, settings: {}, _: (key: string) => key,
+    editor: {}, settings: {}, _: (key: string, values?: Record<string, unknown>) => translate(texts, key, values),
   };
   const window: { ticklake?: unknown } = {};
   const context = { RED, window, console, $: () => ({ val: () => undefined, length: 0 }) };
