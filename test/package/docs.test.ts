@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { nodeTypes } from "../support/flows";
+import { meanings, nodeFacts, withTable } from "../../scripts/node-docs";
 import { root } from "../support/start";
 
 const pages = [
@@ -9,14 +10,42 @@ const pages = [
   ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".md")).map((f) => join(root, "docs", f)),
 ];
 
+/** A page without its code: what is between fences and backticks is no link and no heading. */
+const prose = (text: string): string => text.replace(/^( *)(```+)[^\n]*\n[\s\S]*?^\1\2/gm, "");
+
+/** The anchors of a page as GitHub makes them: lower case, words joined by hyphens, punctuation left out, a number behind what is there already. */
+function anchorsOf(page: string): Set<string> {
+  const seen = new Map<string, number>();
+  const anchors = new Set<string>();
+  for (const [, title] of prose(readFileSync(page, "utf8")).matchAll(/^#{1,6} +(.+?) *#*$/gm)) {
+    const slug = title!.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase().replace(/[^\p{L}\p{N}\p{M}_\- ]/gu, "").replaceAll(" ", "-");
+    const times = seen.get(slug) ?? 0;
+    seen.set(slug, times + 1);
+    anchors.add(times === 0 ? slug : `${slug}-${times}`);
+  }
+  return anchors;
+}
+
 describe("documentation", () => {
   for (const page of pages) {
-    it(`${relative(root, page)}: every link within the repository leads somewhere`, () => {
-      const text = readFileSync(page, "utf8").replace(/```[\s\S]*?```/g, "").replace(/`[^`\n]*`/g, "");
+    it(`${relative(root, page)}: every link within the repository leads somewhere, to the heading that it names`, () => {
+      const text = prose(readFileSync(page, "utf8")).replace(/`[^`\n]*`/g, "code");
       for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
-        if (/^(https?:|mailto:|#)/.test(target!)) continue;
-        assert.ok(existsSync(join(dirname(page), target!.split("#")[0]!)), target);
+        if (/^(https?:|mailto:)/.test(target!)) continue;
+        const [path, anchor] = target!.split("#") as [string, string | undefined];
+        const file = path === "" ? page : join(dirname(page), path);
+        assert.ok(existsSync(file), target);
+        if (anchor !== undefined && file.endsWith(".md")) assert.ok(anchorsOf(file).has(anchor), `${target}: no such heading`);
       }
+    });
+  }
+
+  for (const type of nodeTypes()) {
+    it(`${type}: the table of its properties is what the code has, and every property is explained`, () => {
+      const page = readFileSync(join(root, "docs", "nodes", `${type}.md`), "utf8");
+      assert.ok(page === withTable(type, page), `docs/nodes/${type}.md differs from the code: run npm run docs`);
+      const said = meanings(page);
+      for (const { property } of nodeFacts(type).rows) assert.ok(said.get(property), `docs/nodes/${type}.md does not say what ${property} means: fill the last column of its row`);
     });
   }
 
