@@ -93,23 +93,37 @@ export const uniqueTopic = (prefix = "topic"): string => `${prefix}-${randomByte
 /** A plain kafkajs client that says nothing. */
 export const plainClient = (brokers: string): Kafka => new Kafka({ clientId: "independent", brokers: brokers.split(","), logLevel: logLevel.NOTHING, retry: { retries: 10, initialRetryTime: 100, maxRetryTime: 1000 } });
 
+/** A broker takes a moment to know what it leads and coordinates; kafkajs's admin does not ask again. */
+const NOT_YET = /not the leader|does not host this topic|not the correct coordinator|coordinator is (not available|loading)/i;
+
 async function withAdmin<T>(brokers: string, work: (admin: Admin) => Promise<T>): Promise<T> {
   const admin = plainClient(brokers).admin();
   await admin.connect();
-  try { return await work(admin); } finally { await admin.disconnect(); }
+  try {
+    for (const deadline = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
+      try { return await work(admin); } catch (error) { if (Date.now() > deadline || !NOT_YET.test(String(error))) throw error; }
+    }
+  } finally { await admin.disconnect(); }
 }
 
 /** Creates a topic (1 partition) and gives its name. */
 export async function createTopic(brokers: string, topic = uniqueTopic(), options: { partitions?: number; replicationFactor?: number; config?: Readonly<Record<string, string>>; replicaAssignment?: ITopicConfig["replicaAssignment"] } = {}): Promise<string> {
   const { partitions = 1, replicationFactor = 1, config = {}, replicaAssignment } = options;
-  const made = await withAdmin(brokers, (admin) => admin.createTopics({
-    waitForLeaders: true,
-    topics: [{
-      topic, ...(replicaAssignment ? { replicaAssignment } : { numPartitions: partitions, replicationFactor }), configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
-    }],
-  }));
-  if (!made) throw new Error(`${topic} is there already`);
-  return topic;
+  return withAdmin(brokers, async (admin) => {
+    const made = await admin.createTopics({
+      waitForLeaders: false,
+      topics: [{
+        topic, ...(replicaAssignment ? { replicaAssignment } : { numPartitions: partitions, replicationFactor }), configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+      }],
+    });
+    if (!made) throw new Error(`${topic} is there already`);
+    // A broker takes a moment to hear of a new topic and of its leaders; where it has not heard yet, kafkajs fails instead of asking again.
+    for (const deadline = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+      const known = await admin.fetchTopicMetadata({ topics: [topic] }).then(({ topics }) => topics[0]!.partitions, () => []);
+      if (known.length > 0 && known.every(({ leader, partitionErrorCode }) => leader >= 0 && partitionErrorCode === 0)) return topic;
+      if (Date.now() > deadline) throw new Error(`${topic} has no leaders`);
+    }
+  });
 }
 
 export const deleteTopics = (brokers: string, ...topics: string[]): Promise<void> => withAdmin(brokers, (admin) => admin.deleteTopics({ topics }));
@@ -122,17 +136,8 @@ export const deleteRecords = (brokers: string, topic: string, partition: number,
 });
 
 /** Next offset of every partition, in their order. */
-export const endOffsets = (brokers: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) => {
-  for (const deadline = Date.now() + 10_000; ;) {
-    try {
-      return (await admin.fetchTopicOffsets(topic)).sort((a, b) => a.partition - b.partition).map((p) => Number(p.high));
-    } catch (error) {
-      // A broker takes a moment to know that it leads the partitions of a new topic; kafkajs does not ask again.
-      if (Date.now() > deadline || !/not the leader|does not host this topic/.test(String(error))) throw error;
-      await new Promise((done) => { setTimeout(done, 100); });
-    }
-  }
-});
+export const endOffsets = (brokers: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) =>
+  (await admin.fetchTopicOffsets(topic)).sort((a, b) => a.partition - b.partition).map((p) => Number(p.high)));
 
 /** What a group has committed per partition, in their order; -1 for nothing. */
 export const committedOffsets = (brokers: string, groupId: string, topic: string): Promise<number[]> => withAdmin(brokers, async (admin) =>
