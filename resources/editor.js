@@ -32,12 +32,20 @@
     return typeof answer === "string" ? answer : null;
   };
 
+  var TIME = /^\s*(\d{1,15}|\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?)\s*$/i;
+  /** A time as nodes take it: ISO 8601, a day, or Unix milliseconds. */
+  var isTime = function (v) { return TIME.test(v) && !(/-/.test(v) && isNaN(Date.parse(String(v).trim().slice(0, 10)))); };
+
+  /** Whether the value of a typed input is something else than what stands in the field: a property, a variable. */
+  var isElsewhere = function (node, type) { var chosen = type && current(node, type); return Boolean(chosen) && chosen !== "str" && chosen !== "num"; };
+
   /* Node-RED shows a reason only when the validator has exactly two parameters. `this` is the node. */
   var validate = {
-    /** A number with bounds: {min, max, integer, optional}. */
+    /** A number with bounds: {min, max, integer, optional}. With {type: "rateType"} only when that typed input is a number. */
     number: function (o) {
       o = o || {};
       return function (v, opt) {
+        if (isElsewhere(this, o.type)) return isBlank(v) ? because(this, "property") : true;
         if (isEnv(v)) return true;
         if (isBlank(v)) return o.optional ? true : because(this, "number");
         var n = Number(v);
@@ -61,11 +69,19 @@
     text: function (o) {
       o = o || {};
       return function (v, opt) {
-        var type = o.type && current(this, o.type);
-        if (type && type !== "str") return isBlank(v) ? because(this, "property") : true;
+        if (isElsewhere(this, o.type)) return isBlank(v) ? because(this, "property") : true;
         if (isEnv(v)) return true;
         if (isBlank(v)) return o.optional ? true : (o.hint ? text(this, o.hint) : because(this, "missing"));
         return !o.pattern || o.pattern.test(v) || (o.hint ? text(this, o.hint) : because(this, "form"));
+      };
+    },
+    /** A time, or empty with {optional}; {hint} is the key of another reason. With {type: "fromType"} only when that typed input is a plain string. */
+    time: function (o) {
+      o = o || {};
+      return function (v, opt) {
+        if (isElsewhere(this, o.type) || isEnv(v)) return true;
+        if (isBlank(v) && o.optional) return true;
+        return (!isBlank(v) && isTime(v)) || (o.hint ? text(this, o.hint) : because(this, "time"));
       };
     },
     /** JSON text, or empty with {optional}. */
@@ -88,6 +104,22 @@
     text: text,
     /** A number as the editor's language writes it. */
     number: function (n) { return Number(n).toLocaleString(language()); },
+    isTime: isTime,
+    isEnv: isEnv,
+    isBlank: isBlank,
+    /** The properties of sources on delivery (delivery-section.html; without {rows} delivery-failure.html). */
+    deliveryDefaults: function (o) {
+      var rows = o && o.rows === false ? {} : { maxInFlight: { value: 500000, validate: validate.number({ min: 1, integer: true }) } };
+      return Object.assign(rows, {
+        maxInFlightBytes: { value: 67108864, validate: validate.number({ min: 1, integer: true }) },
+        onFailure: { value: "retry" },
+        maxAttempts: { value: 5, validate: validate.number({ min: 1, integer: true }) },
+        deliveryTimeout: { value: 300, validate: validate.duration() },
+        caughtIsDone: { value: false }
+      });
+    },
+    /** Names that somebody gave are in italics, as those of all nodes. */
+    labelStyle: function () { return this.name ? "node_label_italic" : ""; },
     /** A duration in seconds, for forecasts; undefined for text that is none. */
     seconds: function (text) {
       var m = DURATION.exec(String(text));

@@ -54,7 +54,7 @@ function newest(path) {
 /** Whether dist/ is newer than every source. */
 export function isBuilt() {
   const built = statSync(at("dist"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const sources = ["bin", "lib", "nodes", "icons", "flows", "tsconfig.json", "tsconfig.build.json", "scripts/build.mjs"];
+  const sources = ["bin", "lib", "nodes", "icons", "flows", "tsconfig.json", "tsconfig.build.json", "scripts/build.mjs", "scripts/node-html.mjs"];
   return built > Math.max(...sources.map((s) => newest(at(s))));
 }
 

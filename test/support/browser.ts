@@ -46,6 +46,8 @@ export function complaints(page: Page, type: string): Promise<string[]> {
       if (text.startsWith(`${t}.`)) found.push(`not translated: ${text}`);
     }
     for (const label of form.querySelectorAll("label")) if (visible(label) && (label.textContent ?? "").trim() === "") found.push(`label without text for ${label.htmlFor}`);
+    // A label of a row stands on one line, in front of its field.
+    for (const label of form.querySelectorAll(".form-row > label")) if (visible(label) && (label as HTMLElement).style.width === "" && label.getBoundingClientRect().height > 30) found.push(`label of two lines: ${(label.textContent ?? "").trim()}`);
     for (const input of form.querySelectorAll("input:not([type=hidden]), select, textarea")) {
       const id = input.id;
       if (!visible(input) || id.startsWith("red-ui-trap") || /red-ui-typedInput|monaco|inputarea|red-ui-searchBox/.test(input.className) || input.closest(".monaco-editor, .red-ui-typedInput-container")) continue;
@@ -53,6 +55,47 @@ export function complaints(page: Page, type: string): Promise<string[]> {
     }
     return found;
   }, type);
+}
+
+/** The editor in the dark: Node-RED 5 brings such a theme, in Node-RED 4 its own variables are set as themes for it do. */
+export function darken(page: Page): Promise<unknown> {
+  return page.evaluate(() => {
+    const background = (): string => getComputedStyle(document.documentElement).getPropertyValue("--red-ui-primary-background");
+    const before = background();
+    document.documentElement.classList.add("nr-theme-dark");
+    if (background() !== before) return;
+    const style = document.createElement("style");
+    const dark = { "primary-background": "#15151a", "secondary-background": "#1b1b23", "primary-text-color": "#f0f0f0", "secondary-text-color": "#aaa", "form-background": "#1b1b23", "form-text-color": "#f0f0f0",
+      "form-input-background": "#0e0e12", "form-input-border-color": "#2a2a2c", "form-button-background": "#22222c", "form-tips-background": "#120c00", "form-placeholder-color": "#8a8a8a", "text-color-code": "#00d4c8", "text-color-link": "#e84a4a" };
+    style.textContent = `:root { color-scheme: dark; ${Object.entries(dark).map(([name, value]) => `--red-ui-${name}: ${value};`).join(" ")} }`;
+    document.head.append(style);
+  });
+}
+
+/** The texts of the open dialog that are hard to read: their contrast with what lies behind them is below 4.5 (WCAG 2, AA). */
+export function faint(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    type Colour = [number, number, number, number];
+    const parse = (text: string): Colour => { const n = text.match(/[\d.]+/g)?.map(Number) ?? []; return [n[0] ?? 0, n[1] ?? 0, n[2] ?? 0, n[3] ?? 1]; };
+    const over = (a: Colour, b: Colour): Colour => [0, 1, 2].map((i) => a[i]! * a[3] + b[i]! * (1 - a[3])).concat(1) as Colour;
+    const light = (c: Colour): number => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => { const v = c[i]! / 255; return sum + weight * (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); }, 0);
+    const form = [...document.querySelectorAll("#dialog-form, #node-config-dialog-edit-form")].filter((f) => (f as HTMLElement).offsetParent !== null).at(-1)!;
+    const found: string[] = [];
+    for (const e of form.querySelectorAll("*")) {
+      const own = e.matches("input, select, textarea") ? (e as HTMLInputElement).value : [...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.textContent).join("").trim();
+      if (!own || (e as HTMLElement).offsetParent === null || e.closest(".monaco-editor, .ace_editor, :disabled") || e.matches("option, [type=checkbox], [type=hidden]")) continue;
+      let behind: Colour = [255, 255, 255, 1], opacity = 1;
+      const chain: Element[] = [];
+      for (let up: Element | null = e; up; up = up.parentElement) { chain.unshift(up); opacity *= Number(getComputedStyle(up).opacity); }
+      for (const up of chain) behind = over(parse(getComputedStyle(up).backgroundColor), behind);
+      const colour = parse(getComputedStyle(e).color);
+      const front = over([colour[0], colour[1], colour[2], colour[3] * opacity], behind);
+      const [a, b] = [light(front), light(behind)];
+      const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+      if (contrast < 4.5) found.push(`${own.slice(0, 60)}: ${contrast.toFixed(1)}`);
+    }
+    return found;
+  });
 }
 
 /** The reason that the editor shows beside a field that is wrong. */
