@@ -1,8 +1,10 @@
 import { TicklakeError } from "../errors";
 import { HeldParts, liveGroups } from "./held";
+import { Lingering } from "./lingering";
 import { Group, PartRecord } from "./model";
 import type { Entry, PartOwner, PendingFailure } from "./model";
 import type { Settlement, Unprotected } from "./settlement";
+import { asError, errorText, sourceOf } from "./reported";
 import { looksLikeToken } from "./token";
 import type { Token } from "./types";
 
@@ -47,10 +49,12 @@ export class Traffic {
   private readonly turns = new Map<string, NodeTurn>();
   /** Parts whose handlers are running, by node. */
   private readonly handling = new Map<string, PartRecord[]>();
+  private readonly lingering: Lingering;
 
   constructor(private readonly settlement: Settlement, readonly owner: PartOwner) {
     settlement.beforeVerdict = () => { this.endTurn(); };
     settlement.dropHeld = (part) => { this.held.get(part.node)?.becameGhost(); };
+    this.lingering = new Lingering(settlement.options.time.later, (part) => { this.endHandling(part); });
   }
 
   // ---- events --------------------------------------------------------------------------------------------------
@@ -116,18 +120,28 @@ export class Traffic {
       if (index >= 0) running.splice(index, 1);
       if (running.length === 0) this.handling.delete(node.id);
     }
-    if (!part || part.sink || part.state !== "held") {
-      if (part && !part.group && !completes) this.close(part, "dropped");
+    if (!part || part.sink) return;
+    if (!completes) {
+      if (this.lingering.isNode(node.type)) this.lingering.add(part);
+      else this.endHandling(part);
       return;
     }
+    if (part.state !== "held") return;
     this.enter();
     if (part.suspect) this.suspect(part);
-    if (!completes) this.complete(part, undefined);
-    else if (node.type === "link call" && part.group) {
+    if (node.type === "link call" && part.group) {
       part.waiting = true;
       part.group.setBusy(part, false);
       this.settlement.touchGroup(part.group);
     }
+  }
+
+  /** A node that never says `done` has handled a message. */
+  private endHandling(part: PartRecord): void {
+    if (part.state === "held") {
+      this.enter();
+      this.complete(part, undefined);
+    } else if (!part.group) this.close(part, "dropped");
   }
 
   completed(message: Message, node: NodeRef, error?: unknown): void {
@@ -380,16 +394,3 @@ export class Traffic {
 
 /** Not completed by its node: live, or a ghost (dropped) that the node may still make something of. */
 function isUnfinished(part: PartRecord): boolean { return part.isOpen || (part.state === "dropped" && part.closedTurn < 0); }
-
-function sourceOf(message: Message, kind: "complete" | "error"): string | undefined {
-  const about = message[kind] as { source?: { id?: unknown } } | undefined;
-  const id = about?.source?.id;
-  return typeof id === "string" ? id : undefined;
-}
-
-function errorText(message: Message): string {
-  const text = (message.error as { message?: unknown } | undefined)?.message;
-  return typeof text === "string" ? text : "error";
-}
-
-function asError(error: unknown): Error { return error instanceof Error ? error : new TicklakeError("DELIVERY_FAILED", String(error)); }

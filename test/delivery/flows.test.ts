@@ -13,6 +13,9 @@ const tabs: Tab[] = [
     .add("switch", "switch", [["sink"], ["async"]], { property: "payload[0].n", propertyType: "msg", rules: [{ t: "lt", v: "4", vt: "num" }, { t: "gte", v: "4", vt: "num" }], checkall: "false", outputs: 2 })
     .fn("async", "await new Promise((r) => setTimeout(r, 20)); node.send({payload: msg.payload}); node.done();", "sink")
     .sink(),
+  new Tab("burst").source("switch", { batches: 100 })
+    .add("switch", "switch", [["sink"], ["copy"], []], { property: "payload[0].n", propertyType: "msg", rules: [{ t: "gte", v: "20", vt: "num" }, { t: "gte", v: "40", vt: "num" }, { t: "else" }], checkall: "true", outputs: 3 })
+    .sink("sink", { intervalMs: 20 }).sink("copy", { intervalMs: 50 }),
   new Tab("own").source("f", { props: { orders: 1 } }).fn("f", "msg.delivery = {street: 'Wall'}; return msg;", "g").fn("g", "return {payload: msg.payload, delivery: msg.delivery};", "look").odd("look", "count", "sink").sink(),
   new Tab("filter").source("f").fn("f", "return msg.payload[0].n % 4 === 0 ? msg : null;", "sink").sink(),
   new Tab("nowhere").source("f").fn("f", "return msg;", [[]]),
@@ -75,6 +78,13 @@ for (const version of ["4", "5"] as NodeRedVersion[]) {
     after(async () => { await red?.stop(); });
 
     it("function with a new object, change, switch, asynchronous function", () => clean("straight"));
+    it("a switch queues what it gets in a burst and never says when it is done with it: nothing counts as delivered before it has gone on", async () => {
+      await look("burst").delivered(200);
+      assert.deepEqual(look("burst").rows("sink").sort(), ids(200, (n) => n >= 20));
+      assert.deepEqual(look("burst").rows("copy").sort(), ids(200, (n) => n >= 40));
+      assert.deepEqual(look("burst").events("failed"), []);
+      assert.doesNotMatch(red.logs(), /burst-switch \(switch\) is not protected/);
+    });
     it("a property msg.delivery of the user's own", async () => {
       await clean("own");
       assert.equal(look("own").events("seen").length, 6);

@@ -55,6 +55,40 @@ describe("ledger", () => {
       assert.equal(b.delivered.length, 1);
     });
 
+    it("keeps what a switch has queued open until its turn has come, one message a turn of the event loop", () => {
+      const b = new Bench(), source = b.source(), sink = b.sink();
+      const node = { id: "switch", type: "switch" };
+      const burst = Array.from({ length: 20 }, () => b.send(source, [node]).messages[0]!);
+      // All of them arrive before it goes on with any but the first.
+      const handled: number[] = [];
+      const handle = (k: number): void => {
+        b.ledger.sent(burst[k]!, node, sink.node);
+        handled.push(k);
+        if (k + 1 < burst.length) b.loop.at(0, () => handle(k + 1));
+      };
+      for (const [k, message] of burst.entries()) {
+        b.receive(message, node);
+        if (k === 0) handle(0);
+        b.ledger.returned(message, node, false);
+      }
+      b.turn();
+      assert.equal(handled.length, burst.length);
+      assert.equal(b.delivered.length, 0, "every one is on its way to the sink");
+      for (const message of burst) parkAt(b, sink, message).done();
+      b.turn();
+      assert.deepEqual([b.delivered.length, b.unprotected], [burst.length, []]);
+    });
+
+    it("what a switch has filtered out is delivered", () => {
+      const b = new Bench(), source = b.source();
+      const node = { id: "switch", type: "switch" };
+      const { messages: [m] } = b.send(source, [node]);
+      b.receive(m!, node);
+      b.ledger.returned(m!, node, false);
+      b.turn();
+      assert.equal(b.delivered.length, 1);
+    });
+
     it("completes at postReceive where no handler takes done", () => {
       const b = new Bench(), source = b.source();
       const { messages: [m] } = b.send(source, [f]);
