@@ -40,11 +40,11 @@ export function documentedTypes(): string[] {
   return readdirSync(join(root, "nodes")).filter((type) => existsSync(join(root, "nodes", type, `${type}.html`))).sort();
 }
 
-/** What the code says of a node type: its ports, and a row for each property except `name` and the `<name>Type` beside typed ones. */
-export function nodeFacts(type: string): NodeFacts {
+/** What the code says of a node type, with labels in a language: its ports, and a row for each property except `name` and the `<name>Type` beside typed ones. */
+export function nodeFacts(type: string, language = "en-US"): NodeFacts {
   const html = nodeHtml(type);
   const definition = registered(html, type);
-  const texts = catalogue(type);
+  const texts = catalogue(type, language);
   const typed = typedInputs(html);
 
   const rows = Object.entries(definition.defaults)
@@ -148,12 +148,12 @@ function labelOf(html: string, name: string, texts: (key: string) => string): st
   return key === undefined ? "" : texts(key).split(": ")[0]!;
 }
 
-/** The English texts of a node: by their key, and the names of what `about` explains. */
-function catalogue(type: string): { of: (key: string) => string; about: string[] } {
-  const texts = JSON.parse(readFileSync(join(root, "nodes", type, "locales", "en-US", `${type}.json`), "utf8")) as Record<string, { about?: Record<string, string> }>;
+/** The texts of a node in a language: by their key, and the names of what `about` explains. */
+function catalogue(type: string, language: string): { of: (key: string) => string; about: string[] } {
+  const texts = JSON.parse(readFileSync(join(root, "nodes", type, "locales", language, `${type}.json`), "utf8")) as Record<string, { about?: Record<string, string> }>;
   const of = (key: string): string => {
     const text = key.split(".").reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], texts);
-    if (typeof text !== "string") throw new Error(`${type}: no text ${key} in the English catalogue.`);
+    if (typeof text !== "string") throw new Error(`${type}: no text ${key} in the catalogue of ${language}.`);
     return text;
   };
   return { of, about: Object.keys(texts[type]?.about ?? {}) };

@@ -40,7 +40,7 @@ describe("the package, installed from its tarball", function () {
   it("holds what runs and nothing else", () => {
     const paths = packed.files.map((f) => f.path);
     for (const type of types) {
-      for (const file of [`${type}.js`, `${type}.html`, `locales/en-US/${type}.json`, `locales/en-US/${type}.html`]) {
+      for (const file of [`${type}.js`, `${type}.html`, ...["en-US", "de"].flatMap((language) => [`locales/${language}/${type}.json`, `locales/${language}/${type}.html`])]) {
         assert.ok(paths.includes(`dist/nodes/${type}/${file}`), `dist/nodes/${type}/${file}`);
       }
     }
