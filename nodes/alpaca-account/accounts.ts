@@ -42,7 +42,8 @@ export function accountUnlessResting(RED: NodeAPI, node: Node, id: unknown, auto
     const error = caught as TicklakeError;
     if (autoStart || error.details?.["missing"] === undefined) throw error;
     node.status({ fill: "grey", shape: "ring", text: `not started; no ${String(error.details["missing"])} yet` });
-    node.on("input", (_msg, _send, done) => done(error));
+    // What never began is stopped already.
+    node.on("input", (msg, _send, done) => { if (msg.payload === "stop") done(); else done(error); });
     return undefined;
   }
 }

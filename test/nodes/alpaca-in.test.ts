@@ -291,6 +291,17 @@ describe("node alpaca-in", () => {
     }
   });
 
+  it("one that does not begin by itself needs no key until it is started, and nothing to stop", async () => {
+    await begin();
+    await load({ autoStart: false }, { credentials: {} });
+    await until(() => rig!.statuses().some((s) => s.fill === "grey" && s.text === "not started; no key yet"), "a status that names what it lacks");
+    await rig!.send({ payload: "stop" });
+    await rig!.send({ payload: "start" });
+    await until(() => rig!.caught.length > 0, "an answer to start");
+    assert.equal(rig!.caught.length, 1, "stopping it is no error");
+    assert.match(errorOf(rig!.caught[0]!).message, /has no key/);
+  });
+
   it("shows the state, the rate, the totals and the market", async () => {
     await begin();
     await load();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { ERROR_KINDS } from "../../lib/errors";
 import { nodeTypes } from "../support/flows";
 import { meanings, nodeFacts, withTable } from "../../scripts/node-docs";
 import { root } from "../support/start";
@@ -48,6 +49,20 @@ describe("documentation", () => {
       for (const { property } of nodeFacts(type).rows) assert.ok(said.get(property), `docs/nodes/${type}.md does not say what ${property} means: fill the last column of its row`);
     });
   }
+
+  it("troubleshooting: a section for every code that an error can have, with its kind, what it means and what to do", () => {
+    const page = readFileSync(join(root, "docs", "troubleshooting.md"), "utf8");
+    const sections = [...page.matchAll(/^#### ([A-Z_]+)\n\*([a-z-]+)\* · [^\n]+\n\n[^\n]{20,}\n\n\*\*What to do:\*\* [^\n]{5,}$/gm)].map(([, code, kind]) => `${code} ${kind}`);
+    assert.deepEqual(sections.sort(), Object.entries(ERROR_KINDS).map(([code, kind]) => `${code} ${kind}`).sort());
+    assert.equal([...page.matchAll(/^####/gm)].length, sections.length, "a section of another form");
+  });
+
+  it("names no code that no error has", () => {
+    // What looks like a code and is none: variables, Kafka's own names.
+    const prefixes = /^(CONFIG|FILE|CSV|CONTROL|SCHEMA|PARTITION_SPEC|TABLE|TOPIC|CATALOG|SQL|SNAPSHOT|STORAGE|COMMIT|WATERMARK|ALPACA|PINOT|RECORD|DELIVERY|WORKER|KAFKA)_[A-Z_]*(INVALID|UNKNOWN|DENIED|FAILED|UNREACHABLE|REFUSED|MISMATCH|FOUND|ALLOWED|LOST|FENCED|CORRUPT|REPLACED|UNSUPPORTED|CONFLICT|TIMEOUT|BUSY|LARGE|FULL|EXISTS|MOVED|ABORTED|CUT|UP|LIMIT|DAMAGED|ASSIGNED|FOLDED|UNREADABLE)$/;
+    const texts = [...pages, ...nodeTypes().map((type) => join(root, "nodes", type, "locales", "en-US", `${type}.html`))];
+    for (const file of texts) for (const [word] of readFileSync(file, "utf8").matchAll(/\b[A-Z]+(?:_[A-Z]+)+\b/g)) if (prefixes.test(word)) assert.ok(word in ERROR_KINDS, `${relative(root, file)}: ${word}`);
+  });
 
   it("has a page for every node, and the README's table names it", () => {
     const readme = readFileSync(join(root, "README.md"), "utf8");
