@@ -109,6 +109,7 @@
     isBlank: isBlank,
     /** The properties of sources on delivery (delivery-section.html; without {rows} delivery-failure.html). */
     deliveryDefaults: function (o) {
+      var validate = window.ticklake.validate;
       var rows = o && o.rows === false ? {} : { maxInFlight: { value: 500000, validate: validate.number({ min: 1, integer: true }) } };
       return Object.assign(rows, {
         maxInFlightBytes: { value: 67108864, validate: validate.number({ min: 1, integer: true }) },

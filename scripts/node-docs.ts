@@ -100,11 +100,13 @@ function registered(html: string, type: string): Definition {
   let definition: Definition | undefined;
   const rule = (name: string) => (o: object | string = {}): Rule => ({ ...(typeof o === "object" ? o : {}), rule: name });
   const validate = new Proxy({}, { get: (_, name) => rule(String(name)) });
-  const ticklake = new Proxy({ validate }, { get: (target, name) => (name === "validate" ? target.validate : () => undefined) });
   const RED = { nodes: { registerType: (name: string, def: Definition) => { if (name === type) definition = def; } } };
+  const window: { ticklake?: Record<string, unknown> } = {};
+  runInNewContext(readFileSync(join(root, "resources", "editor.js"), "utf8"), { RED, window });
+  const ticklake = Object.assign(window.ticklake!, { validate });
   for (const [, attributes, script] of html.matchAll(/<script([^>]*)>([\s\S]*?)<\/script>/g)) {
     if (/text\/(html|markdown)|src=/.test(attributes!)) continue;
-    runInNewContext(script!, { RED, ticklake, window: { ticklake }, $: () => ({}) });
+    runInNewContext(script!, { RED, ticklake, window, $: () => ({}) });
   }
   if (!definition) throw new Error(`nodes/${type}/${type}.html registers no node ${type}.`);
   return definition;
