@@ -13,8 +13,8 @@ export interface Totals {
   produced: number; messages: number;
   /** That Kafka acknowledged one by one. */
   flattened: number;
-  /** Rows that tables committed, in how many commits; rows that were there already. */
-  committed: number; commits: number; duplicates: number;
+  /** Rows that tables committed, in how many commits, and attempts that lost to other writers; rows that were there already. */
+  committed: number; commits: number; conflicts: number; duplicates: number;
   /** Trades that were printed. */
   printed: number;
   /** Records that were set aside. */
@@ -27,7 +27,7 @@ const count = (value: unknown): number => (typeof value === "number" && Number.i
 
 /** Counts the messages of a process. */
 export class Statistics {
-  readonly totals: Totals = { sent: 0, batches: 0, produced: 0, messages: 0, flattened: 0, committed: 0, commits: 0, duplicates: 0, printed: 0, rejected: 0 };
+  readonly totals: Totals = { sent: 0, batches: 0, produced: 0, messages: 0, flattened: 0, committed: 0, commits: 0, conflicts: 0, duplicates: 0, printed: 0, rejected: 0 };
   private readonly meter = new RateMeter();
   private readonly began: number;
 
@@ -55,6 +55,7 @@ export class Statistics {
   private committed(result: Record<string, unknown>): void {
     const { totals } = this;
     totals.committed += count(result["rows"]);
+    totals.conflicts += count(result["conflicts"]);
     totals.duplicates += count(result["duplicates"]);
     totals.commits++;
   }
@@ -98,7 +99,7 @@ export class Statistics {
       ["Success rate", `${successRate!.toFixed(2)} %`],
     );
     if (totals.flattened > 0) lines.push(["Trades into the topic", number(totals.flattened)]);
-    if (totals.commits > 0) lines.push(["Rows into the table", `${number(totals.committed)} in ${totals.commits} commit${totals.commits === 1 ? "" : "s"}`]);
+    if (totals.commits > 0) lines.push(["Rows into the table", `${number(totals.committed)} in ${number(totals.commits)} ${totals.commits === 1 ? "commit" : "commits"}${totals.conflicts > 0 ? ` (${number(totals.conflicts)} lost to other writers and made anew)` : ""}`]);
     if (totals.duplicates > 0) lines.push(["In the table already", number(totals.duplicates)]);
     if (totals.printed > 0) lines.push(["Trades printed", number(totals.printed)]);
     if (totals.rejected > 0) lines.push(["Set aside", number(totals.rejected)]);
