@@ -23,7 +23,7 @@ export interface RunOptions {
 /** A flow that runs. */
 export interface RunningFlow {
   readonly statistics: Statistics;
-  /** Resolves when a source that has an end is at its end and Kafka has all of it. */
+  /** Resolves when a source that has an end is at its end and Kafka has all of it; rejects when a file cannot be replayed. */
   readonly complete: Promise<void>;
   /** Address of what is served. */
   readonly url: string | undefined;
@@ -57,7 +57,8 @@ export async function runFlow(options: RunOptions): Promise<RunningFlow> {
   };
   const server = listen ? createServer((request, response) => (red.httpNode as (a: unknown, b: unknown) => void)(request, response)) : undefined;
   red.init(server ?? createServer(), settings(options, log));
-  const complete = observe(red, flow, statistics);
+  const sending = new Set<string>();
+  const complete = observe(red, flow, statistics, sending);
   const running = flowsStarted(red);
   await red.start();
   await running;
@@ -70,7 +71,7 @@ export async function runFlow(options: RunOptions): Promise<RunningFlow> {
   return {
     statistics, complete, url,
     async stop() {
-      await quiesce(red, flow, statistics);
+      await quiesce(red, sending, statistics);
       server?.close();
       server?.closeAllConnections();
       await red.stop();
@@ -94,19 +95,26 @@ function settings({ flow, packageRoot, userDir, credentials = {}, credentialSecr
 }
 
 /** Sources stop first: what they have sent shall arrive while its sinks still take it. Those of the outside world that do not answer are not waited for long. */
-async function quiesce(red: NodeRed, flow: readonly FlowNode[], statistics: Statistics): Promise<void> {
-  for (const { id, type, d } of flow) if (d !== true && SOURCES.has(type)) red.nodes.getNode(id)?.receive({ payload: "stop" });
+async function quiesce(red: NodeRed, sending: ReadonlySet<string>, statistics: Statistics): Promise<void> {
+  for (const id of sending) red.nodes.getNode(id)?.receive({ payload: "stop" });
   const { totals } = statistics, until = performance.now() + QUIESCE_MS;
   // At least one turn, in which what is on its way between two nodes arrives.
   do await new Promise((done) => setTimeout(done, 50)); while (totals.produced < totals.sent && performance.now() < until);
 }
 
-/** Counts what nodes send. Resolves when a source with an end has come to it and its last batches are acknowledged. */
-function observe(red: NodeRed, flow: readonly FlowNode[], statistics: Statistics): Promise<void> {
+/** Counts what nodes send, and notes which sources do. Resolves when a source with an end has come to it and its last batches are acknowledged. */
+function observe(red: NodeRed, flow: readonly FlowNode[], statistics: Statistics, sending: Set<string>): Promise<void> {
   const printers = new Set(flow.filter(({ type, name }) => type === "function" && name === "Print").map(({ id }) => id));
-  return new Promise((done) => {
+  return new Promise((done, fail) => {
     let ended = false;
     const look = (): void => { if (ended && statistics.totals.produced >= statistics.totals.sent) done(); };
+    // It is done with its start when all of the file is delivered, be it that another process has written some of it.
+    red.hooks.add("onComplete.ticklake-command", (({ error, node }: { error?: Error; node: { node?: { type?: string } } }) => {
+      if (node.node?.type !== "csv-replay") return;
+      // Told as a node's error already.
+      if (error) fail(error);
+      else if (ended) { statistics.delivered(); done(); }
+    }) as (event: never) => void);
     red.hooks.add("onSend.ticklake-command", ((events: readonly SendEvent[]) => {
       const seen = new Set<unknown>();
       for (const { msg, source, destination } of events) {
@@ -115,6 +123,7 @@ function observe(red: NodeRed, flow: readonly FlowNode[], statistics: Statistics
         // One message to several nodes is one message.
         if (seen.has(msg)) continue;
         seen.add(msg);
+        if (SOURCES.has(source.node.type)) sending.add(source.id);
         statistics.take({ type: source.node.type, port: source.port, msg }, length);
         if ((source.node.type === "synthetic-gen" && source.port === 1) || (source.node.type === "csv-replay" && source.port === 0 && msg["complete"] === true)) ended = true;
       }

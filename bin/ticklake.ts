@@ -69,9 +69,10 @@ async function runPart(asked: Asked): Promise<number> {
 
 async function untilEnd(running: RunningFlow, stopped: Promise<void>, quiet: boolean): Promise<number> {
   if (!quiet) progress.begin(() => running.statistics.progress());
-  await Promise.race([running.complete, stopped]);
+  const failed = await Promise.race([running.complete, stopped]).then(() => false, () => true);
   progress.end();
   await running.stop();
+  if (failed) return FAILED;
   const { statistics } = running;
   say(statistics.report());
   const { sent, produced } = statistics.totals;

@@ -19,6 +19,8 @@ export interface Totals {
   printed: number;
   /** Records that were set aside. */
   rejected: number;
+  /** Rows of a file that were in the topic before this process. */
+  resumed: number;
 }
 
 /** Node types that make or bring trades, and stop when they are told so. */
@@ -27,7 +29,7 @@ const count = (value: unknown): number => (typeof value === "number" && Number.i
 
 /** Counts the messages of a process. */
 export class Statistics {
-  readonly totals: Totals = { sent: 0, batches: 0, produced: 0, messages: 0, flattened: 0, committed: 0, commits: 0, conflicts: 0, duplicates: 0, printed: 0, rejected: 0 };
+  readonly totals: Totals = { sent: 0, batches: 0, produced: 0, messages: 0, flattened: 0, committed: 0, commits: 0, conflicts: 0, duplicates: 0, printed: 0, rejected: 0, resumed: 0 };
   private readonly meter = new RateMeter();
   private readonly began: number;
 
@@ -36,11 +38,14 @@ export class Statistics {
   /** @param length of the payload, told apart so that one that nobody has read stays unread */
   take({ type, port, msg }: Seen, length: number): void {
     const { totals } = this;
-    if (SOURCES.has(type) && port === 0) { totals.sent += length; totals.batches++; }
+    if (SOURCES.has(type) && port === 0) { totals.sent += length; totals.batches++; totals.resumed = Math.max(totals.resumed, count(msg["resumedAfter"])); }
     else if ((type === "explode-trades" || type === "iceberg-out" || type === "kafka-in" || type === "csv-replay") && port === 1) totals.rejected++;
     else if (type === "kafka-out" && port === 0) this.acknowledged(msg);
     else if (type === "iceberg-out" && port === 0) this.committed(msg.payload as Record<string, unknown>);
   }
+
+  /** Its source says that Kafka has all that was sent, some of it from another process. */
+  delivered(): void { this.totals.produced = Math.max(this.totals.produced, this.totals.sent); }
 
   /** Trades that were handed to a node that prints. */
   printed(trades: number): void { this.totals.printed += trades; }
@@ -98,6 +103,7 @@ export class Statistics {
       ["Trades acknowledged", `${number(totals.produced)} in ${number(totals.messages)} messages`],
       ["Success rate", `${successRate!.toFixed(2)} %`],
     );
+    if (totals.resumed > 0) lines.push(["In the topic already", `${number(totals.resumed)} rows of the file`]);
     if (totals.flattened > 0) lines.push(["Trades into the topic", number(totals.flattened)]);
     if (totals.commits > 0) lines.push(["Rows into the table", `${number(totals.committed)} in ${number(totals.commits)} ${totals.commits === 1 ? "commit" : "commits"}${totals.conflicts > 0 ? ` (${number(totals.conflicts)} lost to other writers and made anew)` : ""}`]);
     if (totals.duplicates > 0) lines.push(["In the table already", number(totals.duplicates)]);

@@ -11,6 +11,8 @@ export class Pass {
   /** Added to every time (`timeShift: now`), ms. */
   shift = 0;
   trades = 0;
+  /** Trades that were there already when the pass began: they are not paced. */
+  skipped = 0;
   /** @param owner the replay that it belongs to */
   constructor(readonly number: number, pace: Pace, readonly owner: object) { this.schedule = new Schedule(pace); }
 }
@@ -20,6 +22,8 @@ export interface ReplayPosition extends ReadPosition {
   readonly pass: Pass;
   /** Trades of the pass before it. */
   readonly index: number;
+  /** Trades and rejected rows of the pass before it: the same in every replay of the same file with the same filters. */
+  readonly seq: number;
 }
 
 /** What is sent at once. */
@@ -32,6 +36,8 @@ export interface ReplayBatch {
   readonly pass: number;
   /** Name of the file. */
   readonly file: string;
+  /** Rows that the target had already when this replay began; 0 for one that began anew. */
+  readonly resumedAfter: number;
 }
 
 /** A batch in the making. */

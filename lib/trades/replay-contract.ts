@@ -1,6 +1,6 @@
 /** What a replay needs and what it tells. */
 import type { SourcePolicy } from "../delivery/policy";
-import type { BatchSpec } from "../delivery/types";
+import type { BatchSpec, LogPosition } from "../delivery/types";
 import type { PaceClock } from "./pace";
 import type { ReplayBatch, ReplayPosition } from "./replay-batch";
 
@@ -14,6 +14,9 @@ export interface ReplayPort {
   send(spec: BatchSpec<ReplayPosition>, batch: ReplayBatch): void;
 }
 
+/** Where the position of a replay is kept, and how far it is: rows below `next` are in the target. */
+export interface KeptPosition { readonly at: LogPosition; readonly next: number }
+
 export interface ReplayDeps {
   port: ReplayPort;
   policy: SourcePolicy<ReplayPosition>;
@@ -21,6 +24,8 @@ export interface ReplayDeps {
   /** Folder of the sorted copies of files that are not in time order, and the most that one may take. */
   tempDir: string;
   maxSortBytes?: number;
+  /** Says where a replay (see replayIdentity) goes on; without it each begins anew. */
+  position?(identity: string, signal: AbortSignal): Promise<KeptPosition>;
   /** Something changed that a status should show at once. */
   changed?(): void;
   /** onFailure `stop` gave up; the replay waits for `resume`. */
@@ -48,7 +53,9 @@ export interface ReplayStatistics {
   readonly passes: number;
   /** Share of the pass that was read, 0 to 1; while preparing, share of that. */
   readonly progress: number;
-  readonly phase?: "checking" | "sorting";
+  readonly phase?: "checking" | "sorting" | "resuming";
+  /** Rows that were in the target before this replay began. */
+  readonly resumedAfter: number;
   /** Market time of the last trade sent, Unix ms as in the file. */
   readonly marketTime?: number;
   /** Ms until the next batch is due. */

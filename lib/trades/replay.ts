@@ -1,11 +1,12 @@
 import { asTicklakeError } from "../errors";
-import type { Delivery, Failure } from "../delivery/types";
+import type { Delivery, Failure, Lineage } from "../delivery/types";
 import type { CsvFile, TradeSource } from "./csv";
 import { Outcome, prepareSource } from "./csv";
 import { BATCH_SPAN_MS } from "./pace";
 import { BatchBuilder, Pass, type ReplayPosition } from "./replay-batch";
 import type { ReplayConfig } from "./replay-config";
-import type { ReplayDeps, ReplayState, ReplayStatistics } from "./replay-contract";
+import { replayIdentity } from "./replay-identity";
+import type { KeptPosition, ReplayDeps, ReplayState, ReplayStatistics } from "./replay-contract";
 import type { RawTrade } from "./types";
 
 /** Work in one go before others get a turn, ms and trades. */
@@ -38,7 +39,10 @@ export class Replay {
   private sliceTrades = 0;
   private readonly counts = { trades: 0, rejects: 0, batches: 0, deliveredRows: 0, failedBatches: 0 };
   private dialect: string | undefined;
-  private phase: "checking" | "sorting" | undefined;
+  private phase: ReplayStatistics["phase"];
+  private kept: KeptPosition | undefined;
+  /** Rows below it are in the target: they are read and not sent. */
+  private skipTo = 0;
   private progress = 0;
   private marketTime: number | undefined;
   private waitingUntil: number | undefined;
@@ -126,6 +130,8 @@ export class Replay {
     this.outstanding -= failure.aborted.length;
     this.counts.failedBatches += failure.aborted.length;
     const decision = this.deps.policy.failed(failure);
+    // Another process came farther than was known when this one began.
+    if (failure.cutAt !== undefined) this.skipTo = Math.max(this.skipTo, Number(failure.cutAt));
     this.redo = { at: first.context, notBefore: decision.action === "retry" ? this.deps.clock.now() + decision.delayMs : 0 };
     this.attempt++;
     if (decision.action === "stop") {
@@ -140,7 +146,7 @@ export class Replay {
     return {
       file: this.file.name, ...(this.dialect !== undefined && { dialect: this.dialect }),
       state: this.pausedAt !== undefined && this.state !== "over" ? "paused" : this.state,
-      outcome: this.outcome, ...this.counts, passes: this.pass.number, progress: this.progress,
+      outcome: this.outcome, resumedAfter: this.kept?.next ?? 0, ...this.counts, passes: this.pass.number, progress: this.progress,
       ...(this.phase && { phase: this.phase }),
       ...(this.marketTime !== undefined && { marketTime: this.marketTime }),
       ...(wait !== undefined && wait > 0 && { nextInMs: wait }),
@@ -158,9 +164,14 @@ export class Replay {
         progress: (phase, share) => { this.phase = phase; this.progress = share; },
       });
       this.dialect = source.dialect;
+      if (deps.position) {
+        this.phase = "resuming";
+        this.kept = await deps.position(await replayIdentity(this.file, config, this.life.signal, (share) => { this.progress = share; }), this.life.signal);
+        this.skipTo = this.kept.next;
+      }
       return source;
     } catch (error) {
-      if (error instanceof Interrupted && this.stopping) return undefined;
+      if (this.stopping && this.life.signal.aborted) return undefined;
       throw error;
     } finally {
       this.phase = undefined;
@@ -169,7 +180,7 @@ export class Replay {
   }
 
   private async replay(source: TradeSource): Promise<void> {
-    let at: ReplayPosition = { ...source.start, pass: this.pass, index: 0 };
+    let at: ReplayPosition = { ...source.start, pass: this.pass, index: 0, seq: 0 };
     for (;;) {
       const attempt = this.attempt;
       try {
@@ -177,7 +188,7 @@ export class Replay {
           this.pass = at.pass;
           await this.pump(source, at, attempt);
           if (!this.config.loop || this.stopping || this.pass.trades === 0) break;
-          at = { ...source.start, pass: new Pass(this.pass.number + 1, this.config.pace, this), index: 0 };
+          at = { ...source.start, pass: new Pass(this.pass.number + 1, this.config.pace, this), index: 0, seq: 0 };
         }
         this.enter("ending");
         while (this.outstanding > 0) await this.change(attempt);
@@ -213,7 +224,7 @@ export class Replay {
     const { config } = this;
     const cursor = await source.open(at);
     const pass = at.pass;
-    let index = at.index, batch = new BatchBuilder(at, config.batchSize), looks = 0;
+    let index = at.index, seq = at.seq, batch = new BatchBuilder(at, config.batchSize), looks = 0;
     pass.trades = index;
     const flush = async (next: ReplayPosition, complete: boolean) => {
       const done = batch;
@@ -228,23 +239,30 @@ export class Replay {
         const over = this.stopping && (!stopAt || stopAt.pass.number < pass.number || (stopAt.pass === pass && cursor.offset >= stopAt.offset));
         const { offset, line, rows } = cursor;
         const outcome = over ? Outcome.End : cursor.next();
-        if (outcome === Outcome.Trade) {
+        if (outcome !== Outcome.Need && outcome !== Outcome.End && seq < this.skipTo) {
+          seq++;
+          if (outcome === Outcome.Trade) pass.trades = ++index;
+          if (!pass.schedule.begun) pass.skipped = index;
+          batch.at = { offset: cursor.offset, line: cursor.line, rows: cursor.rows, pass, index, seq };
+        } else if (outcome === Outcome.Trade) {
           const trade = cursor.trade;
           if (!pass.schedule.begun) this.begin(pass, trade);
-          const due = pass.schedule.due(trade.t, index);
-          if (!batch.takes(due) || this.isFarOff(pass, batch, due)) await flush({ offset, line, rows, pass, index }, false);
+          const due = pass.schedule.due(trade.t, index - pass.skipped);
+          if (!batch.takes(due) || this.isFarOff(pass, batch, due)) await flush({ offset, line, rows, pass, index, seq }, false);
           if (pass.shift !== 0) trade.t += pass.shift;
           batch.add(trade, due);
           pass.trades = ++index;
+          seq++;
         } else if (outcome === Outcome.Reject) {
           const row = cursor.reject;
-          if (batch.full) await flush({ offset, line, rows, pass, index }, false);
+          if (batch.full) await flush({ offset, line, rows, pass, index, seq }, false);
           batch.reject(row);
+          seq++;
         } else if (outcome === Outcome.Need) {
           await cursor.fill();
           await this.breathe();
         } else {
-          const end = { offset: cursor.offset, line: cursor.line, rows: cursor.rows, pass, index };
+          const end = { offset: cursor.offset, line: cursor.line, rows: cursor.rows, pass, index, seq };
           if (!over || batch.count > 0) await flush(end, !over);
           return;
         }
@@ -313,10 +331,17 @@ export class Replay {
     }
     const last = trades.at(-1);
     if (last) this.marketTime = last.t - at.pass.shift;
+    const lineage = this.lineageOf(batch);
     this.deps.port.send(
-      { partition: "0", records: batch.count, bytes: batch.bytes, context: at },
-      { trades, rejects, complete, pass: at.pass.number, file: this.file.name },
+      { partition: "0", records: batch.count, bytes: batch.bytes, context: at, ...(lineage ? { lineage } : {}) },
+      { trades, rejects, complete, pass: at.pass.number, file: this.file.name, resumedAfter: this.kept?.next ?? 0 },
     );
+  }
+
+  /** A file is a log whose offsets are its rows: sinks that keep positions keep this one like any other. */
+  private lineageOf({ at: { seq }, count }: BatchBuilder): Lineage | undefined {
+    if (!this.kept) return undefined;
+    return { ...this.kept.at, firstOffset: BigInt(seq), lastOffset: BigInt(seq + Math.max(0, count - 1)), nextOffset: BigInt(seq + count), lastTimestamp: 0 };
   }
 
   private sentBefore(batch: BatchBuilder): boolean {

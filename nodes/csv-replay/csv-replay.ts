@@ -11,6 +11,9 @@ import type { ReplayBatch, ReplayPosition } from "../../lib/trades/replay-batch"
 import { parseReplayConfig, type ReplayConfig } from "../../lib/trades/replay-config";
 import { describeFile, inspectFile } from "../../lib/trades/replay-inspect";
 import { controlWord, Replayer } from "../../lib/trades/replayer";
+import { replayBegin } from "../../lib/kafka/replay-position";
+import { checkedTopic } from "../../lib/kafka/sink/options";
+import { brokerOf } from "../kafka-broker/brokers";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode, short } from "../shared/define";
 import { openSource, sourceOptions, type NodeSource } from "../shared/delivery";
@@ -45,11 +48,14 @@ export = (RED: NodeAPI): void => {
     const fixed = parseReplayConfig(withoutTyped(raw));
     const options = sourceOptions(raw);
     if (options.onFailure === "dead-letter") throw new TicklakeError("CONFIG_INVALID", "onFailure: choose retry or stop; dead-letter is for kafka-in.");
+    const resumeTopic = resumeTopicOf(raw, fixed);
+    const broker = resumeTopic === "" ? undefined : brokerOf(RED, raw["broker"]);
     const status = new StatusLine(node);
     let heldUpBy: string | undefined;
     let failure: Error | undefined;
     let begun = false;
     let rejected = 0;
+    let firstSent: ReplayPosition | undefined;
     let turn: Promise<void> = Promise.resolve();
 
     const replayer = new Replayer(rules, {
@@ -58,6 +64,7 @@ export = (RED: NodeAPI): void => {
         whenReady: (signal) => source.whenRoom(signal),
         send: (spec, batch) => {
           rejected += batch.rejects.length;
+          if (batch.trades.length > 0) firstSent ??= spec.context;
           source.send(spec, messages(batch));
         },
       },
@@ -65,6 +72,7 @@ export = (RED: NodeAPI): void => {
       clock: systemClock,
       tempDir: ticklake.sortDir ?? tmpdir(),
       ...(ticklake.maxSortBytes !== undefined && { maxSortBytes: ticklake.maxSortBytes }),
+      ...(broker && { position: (identity: string, signal: AbortSignal) => replayBegin(broker.use(), resumeTopic, identity, signal, (error) => { status.warn(short(error.message)); }) }),
       changed: () => show(),
       gaveUp: (error) => node.error(`Stopped after ${options.maxAttempts} failed deliveries: ${error.message} Send "resume" to go on.`, { error: asTicklakeError(error, "DELIVERY_FAILED") }),
     });
@@ -76,7 +84,12 @@ export = (RED: NodeAPI): void => {
       },
       // Sending waits for the flows to run again (`sending`).
       suspend: () => undefined,
-      delivered: (delivery) => replayer.delivered(delivery),
+      delivered: (delivery) => {
+        if (broker && delivery.context === firstSent) {
+          if (!source.offsetsCommittedBySink(delivery.partition)) node.warn("Nobody keeps how far this replay is: lead its trades into a kafka-out that is transactional (on this cluster), or empty \"Resume\".");
+        }
+        replayer.delivered(delivery);
+      },
       failed: (failed) => replayer.failed(failed),
       heldUp: (holdUp) => {
         heldUpBy = holdUp && nodeLabel(RED, holdUp.node);
@@ -156,8 +169,7 @@ export = (RED: NodeAPI): void => {
       replayer.close();
       void source.drain(closeBudget(DRAIN_MS)).finally(() => {
         source.close();
-        status.end();
-        done();
+        void Promise.resolve(broker?.release()).catch(() => undefined).then(() => { status.end(); done(); });
       });
     });
   });
@@ -174,9 +186,17 @@ function withoutTyped(raw: Record<string, unknown>): Record<string, unknown> {
   return { ...raw, ...Object.fromEntries(unread.map((name) => [name, undefined])) };
 }
 
+/** The topic whose offsets keep how far a replay is; empty: each begins anew. */
+function resumeTopicOf({ resumeTopic }: Record<string, unknown>, { loop }: ReplayConfig): string {
+  const text = typeof resumeTopic === "string" ? resumeTopic.trim() : "";
+  if (text === "") return "";
+  if (loop) throw new TicklakeError("CONFIG_INVALID", "A replay that begins again at its end has no position to go on from. Empty \"Resume\", or switch \"begin again\" off.");
+  return checkedTopic(text);
+}
+
 /** One message of trades on output 1 (none where only rejects were found), one per rejected row on output 2. */
 function messages(batch: ReplayBatch): (NodeMessage | NodeMessage[] | null)[] {
-  const { trades, rejects, complete, file } = batch;
-  const out = trades.length > 0 || complete ? { topic: "trades", payload: trades, filename: file, ...(complete && { complete }) } as NodeMessage : null;
+  const { trades, rejects, complete, file, resumedAfter } = batch;
+  const out = trades.length > 0 || complete ? { topic: "trades", payload: trades, filename: file, ...(complete && { complete }), ...(resumedAfter > 0 && { resumedAfter }) } as NodeMessage : null;
   return [out, rejects.length > 0 ? rejects.map((payload) => ({ topic: "rejects", payload, filename: file }) as NodeMessage) : null];
 }
