@@ -1,7 +1,6 @@
 import { dirname, join } from "node:path";
 import type { Asked } from "../lib/cli/arguments";
 import { reconciliationText } from "../lib/cli/reconciliation";
-import { flowVariables } from "../lib/cli/settings";
 import { PinotCluster } from "../lib/pinot/cluster";
 import { pinotOf } from "../lib/cli/pinot";
 import { countFile } from "../lib/reconcile/csv";
@@ -23,7 +22,6 @@ const EQUAL = 0, DIFFERENT = 3;
 /** `ticklake reconcile`: what differs between the places of the pipeline. Needs no Node-RED, writes nothing. */
 export async function runReconcile(asked: Asked, environment: NodeJS.ProcessEnv): Promise<number> {
   const { values } = asked;
-  Object.assign(environment, flowVariables(asked, environment, {}, process.cwd()));
   const setting = settingsOf(asked, environment);
   const range = parseRange(values.get("from"), values.get("to"));
   const symbols = parseSymbols(values.get("symbols"));

@@ -1,5 +1,4 @@
 import type { Asked } from "../lib/cli/arguments";
-import { flowVariables } from "../lib/cli/settings";
 import { TicklakeError } from "../lib/errors";
 import { runCall } from "../lib/sql/call";
 import { isCall } from "../lib/sql/call-parser";
@@ -12,7 +11,6 @@ import { catalogFor, settingsOf } from "./servers";
 /** `ticklake sql`: one query, its rows on standard output. Needs no Node-RED. */
 export async function runSql(asked: Asked, environment: NodeJS.ProcessEnv): Promise<number> {
   const { values, positionals } = asked;
-  Object.assign(environment, flowVariables(asked, environment, {}, process.cwd()));
   const catalog = catalogFor(asked, settingsOf(asked, environment), environment);
   const { sql, maxRows } = parseQuery({ sql: positionals[0], maxRows: values.get("max-rows") });
   const engine = new SqlEngine(), tables = new CatalogTables();

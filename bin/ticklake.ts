@@ -8,6 +8,7 @@ import { commandHelp, familyHelp, overview } from "../lib/cli/help";
 import { familyOf } from "../lib/cli/parameters";
 import { parseFlow, prepareFlow } from "../lib/cli/prepare-flow";
 import { flowVariables, partsOf } from "../lib/cli/settings";
+import { CONFIG_FILE, useConfig } from "../lib/config";
 import { parseAccount } from "../lib/alpaca/account";
 import { TicklakeError } from "../lib/errors";
 import { findNodeRed } from "./find-node-red";
@@ -36,14 +37,21 @@ async function main(argv: readonly string[]): Promise<number> {
   const asked = parseCommandLine(argv);
   if (asked.help) { process.stdout.write(commandHelp(asked.command)); return OK; }
   for (const { name, replacedBy } of asked.command.parameters) if (replacedBy && asked.values.has(name)) say(`--${name} ${asked.values.get(name)!} is not needed. ${replacedBy}`);
+  configure(asked);
   return (ALONE[asked.command.name] ?? runPart)(asked, process.env);
+}
+
+/** From here on the environment holds what the command line, it, and config.yaml say, in this order. */
+function configure(asked: Asked): void {
+  const { command, values, lists } = asked, runsFlow = command.name === "run" || partsOf(command.name) !== undefined;
+  for (const pair of lists.get("set") ?? []) if (!/^[A-Za-z_][A-Za-z0-9_]*=/.test(pair)) throw new UsageError(`--set takes KEY=VALUE, not "${pair.split("=")[0]!}".`, command.name);
+  Object.assign(process.env, flowVariables(asked, process.env, process.cwd()));
+  useConfig({ file: values.get("config"), standard: CONFIG_FILE, folder: process.cwd(), environment: process.env, say, ...(runsFlow ? {} : { source: "none" }) });
 }
 
 /** Runs a flow, or a part of the documented one, until its end or a signal. */
 async function runPart(asked: Asked): Promise<number> {
   const { command, values, lists, positionals } = asked;
-  for (const pair of lists.get("set") ?? []) if (!/^[A-Za-z_][A-Za-z0-9_]*=/.test(pair)) throw new UsageError(`--set takes KEY=VALUE, not "${pair.split("=")[0]!}".`, command.name);
-  Object.assign(process.env, flowVariables(asked, process.env, {}, process.cwd()));
   // Known before anything starts.
   if (command.name === "live") parseAccount({ feed: process.env["ALPACA_FEED"], url: process.env["ALPACA_URL"] }, {}, (name) => process.env[name]);
   const file = command.name === "run" ? resolve(positionals[0]!) : shippedFlow();

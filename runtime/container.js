@@ -3,10 +3,12 @@
 //   FLOW    a shipped flow by its name in the Import menu ("3 Kafka/Trades through Kafka"), or the path of a mounted one
 //           (/flows/flows.json). It is copied to flows.json in the user directory; a copy that the editor changed is kept.
 //           Empty: what lies in the user directory runs.
+//   TICKLAKE_CONFIG  the settings file; otherwise /config/config.yaml, where one is mounted. What the environment says wins over it.
 // All else: runtime/settings.js
 const { existsSync, mkdirSync, readdirSync } = require("node:fs");
 const { createRequire } = require("node:module");
 const { isAbsolute, join, resolve } = require("node:path");
+const { takeConsole } = require("./log.js");
 const { placeFlow } = require("./place-flow.js");
 
 /** The image's Node-RED, in the folder that this process is started in. */
@@ -28,6 +30,13 @@ function flowFile(flow) {
   return refuse(`FLOW=${flow}: no shipped flow has that name. There are:\n  ${names.join("\n  ")}\nor the absolute path of a mounted file.`);
 }
 
+try {
+  takeConsole();
+  const { useConfig } = require("../dist/lib/config");
+  useConfig({ standard: "/config/config.yaml", folder: process.cwd(), environment: process.env, say: (line) => console.log(line) });
+} catch (error) {
+  refuse(error.message);
+}
 if (process.env.FLOW) {
   try {
     mkdirSync(userDir, { recursive: true });

@@ -4,6 +4,7 @@
 //   PORT=1881 npm start            another port
 //   npm start -- --headless        no editor; the flow and its dashboard run
 //   npm start -- --reset           forget the flow and the data of earlier runs first
+//   npm start -- --config FILE     settings for flows that read variables of the environment (config.yaml in this folder, where there is one)
 //
 // The user directory (.ticklake, or $TICKLAKE_USER_DIR) holds the copy of the flow that the editor works on, the warehouse and
 // whatever else Node-RED keeps. The shipped flow is only ever read.
@@ -20,7 +21,8 @@ const TABLE = ["db", "flattened_stocks"];
 const userDir = resolve(process.env.TICKLAKE_USER_DIR || join(root, ".ticklake"));
 const stateFile = join(userDir, STATE);
 const host = process.env.HOST || "127.0.0.1";
-const headless = process.argv.includes("--headless") || Boolean(process.env.TICKLAKE_HEADLESS);
+const args = process.argv.slice(2);
+const headless = args.includes("--headless") || Boolean(process.env.TICKLAKE_HEADLESS);
 
 // With LOG_FORMAT=json or gcp, what is said here is an entry of the log like any other.
 try { createRequire(import.meta.url)("../runtime/log.js").takeConsole(); } catch (error) { console.error(error.message); process.exit(1); }
@@ -69,6 +71,25 @@ function choosePort() {
   });
 }
 
+/** The file of --config, taken out of the arguments. */
+function takeConfigName() {
+  const at = args.findIndex((a) => a === "--config" || a.startsWith("--config="));
+  if (at < 0) return undefined;
+  const [option, name = option.slice("--config=".length)] = args.splice(at, args[at] === "--config" ? 2 : 1);
+  if (!name || name.startsWith("--")) throw new SetupError("--config takes the name of a file: npm start -- --config config.yaml");
+  return name;
+}
+
+/** What config.yaml says goes into the environment, where it does not say so itself. */
+function readConfig(file) {
+  const { useConfig } = createRequire(import.meta.url)("../dist/lib/config");
+  try {
+    useConfig({ file, standard: "config.yaml", folder: process.cwd(), environment: process.env, say });
+  } catch (error) {
+    throw error.code === "INTERNAL" || !error.kind ? error : new SetupError(error.message);
+  }
+}
+
 function pageAddress(url) {
   const flow = JSON.parse(readFileSync(join(userDir, "flows.json"), "utf8"));
   const base = flow.find((n) => n.type === "ui-base");
@@ -111,13 +132,15 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 
 async function main() {
   checkNode();
-  if (process.argv.includes("--help")) { say(/^(\/\/.*\n)+/.exec(readFileSync(new URL(import.meta.url), "utf8"))[0].replace(/^\/\/ ?/gm, "")); return; }
-  const unknown = process.argv.slice(2).find((a) => !["--headless", "--reset"].includes(a));
-  if (unknown) throw new SetupError(`I do not know ${unknown}. There are --headless, --reset and --help.`);
+  if (args.includes("--help")) { say(/^(\/\/.*\n)+/.exec(readFileSync(new URL(import.meta.url), "utf8"))[0].replace(/^\/\/ ?/gm, "")); return; }
+  const config = takeConfigName();
+  const unknown = args.find((a) => !["--headless", "--reset"].includes(a));
+  if (unknown) throw new SetupError(`I do not know ${unknown}. There are --headless, --reset, --config and --help.`);
   refuseSecondProcess();
-  if (process.argv.includes("--reset")) reset();
+  if (args.includes("--reset")) reset();
   ensureInstalled();
   ensureBuilt();
+  readConfig(config);
   const port = await choosePort();
   mkdirSync(userDir, { recursive: true });
   const url = `http://${host.includes(":") ? `[${host}]` : host === "0.0.0.0" ? "127.0.0.1" : host}:${port}`;

@@ -32,7 +32,8 @@ export interface Account extends FeedHours {
 }
 
 export const REST_URL = "https://data.alpaca.markets";
-const STREAM = "wss://stream.data.alpaca.markets/v2/";
+/** Alpaca's streams of stocks; the feed's name follows. */
+export const STREAM = "wss://stream.data.alpaca.markets/v2/";
 const QUARTER_HOUR = 15 * 60_000;
 
 const invalid = (message: string): TicklakeError => new TicklakeError("CONFIG_INVALID", message);

@@ -66,7 +66,7 @@ const BROKER: Parameter = { name: "broker", value: "url", kind: "text", default:
 const GROUP_REPLACES = "There is no checkpoint folder: the consumer group (--group-id, GROUP_ID) holds how far the topic is read, and what is written to the destination topic is committed together with it.";
 const WATERMARK_REPLACES = "There is no checkpoint folder: every snapshot of the table holds how far it is (its watermarks). To begin anew use another --group-id, or reset-offsets of iceberg-table.";
 
-export const COMMANDS: readonly Command[] = [
+const OWN: readonly Command[] = [
   {
     name: "generate", summary: "synthetic trades into a Kafka topic (the documented sample data generator)",
     parameters: [
@@ -187,6 +187,11 @@ export const COMMANDS: readonly Command[] = [
     example: "ticklake run flow.json --set OUTPUT_MODE=kafka-only --set KAFKA_BROKERS=kafka:9092",
   },
 ];
+
+const CONFIG: Parameter = { name: "config", value: "file", kind: "text", env: "TICKLAKE_CONFIG", help: "settings in YAML; without it config.yaml of this folder, where there is one. The environment wins over it, and what stands here over both" };
+
+/** Each with what all of them take. */
+export const COMMANDS: readonly Command[] = OWN.map((one) => ({ ...one, parameters: [...one.parameters.filter((parameter) => parameter !== HELP), CONFIG, HELP] }));
 
 /** Commands of two words that begin with this one: `pinot` has `pinot create` and `pinot query`. */
 export function familyOf(word: string): readonly Command[] {

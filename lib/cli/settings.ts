@@ -16,15 +16,13 @@ const PARTS: Readonly<Record<string, { readonly only: readonly string[]; readonl
 export function partsOf(command: string): readonly string[] | undefined { return PARTS[command]?.only; }
 
 /**
- * The variables to set for the flow. What the command line gives wins over the environment, the environment over `file` (config.yaml), and
+ * The variables to set for the flow. What the command line gives wins over the environment, the environment over config.yaml (lib/config), and
  * the flow itself has the defaults.
  *
- * @param file variables that config.yaml stands for
  * @param folder what relative places are relative to
  */
-export function flowVariables({ command, values, lists, positionals }: Asked, environment: Environment, file: Environment, folder: string): Record<string, string> {
+export function flowVariables({ command, values, lists, positionals }: Asked, environment: Environment, folder: string): Record<string, string> {
   const set: Record<string, string> = {};
-  for (const [name, value] of Object.entries(file)) if (value !== undefined && !environment[name]) set[name] = value;
   for (const parameter of command.parameters) {
     const value = values.get(parameter.name);
     if (value !== undefined && parameter.env !== undefined) set[parameter.env] = value;

@@ -105,4 +105,26 @@ describe("npm start", function () {
     assert.equal(code, 1);
     assert.match(output, /--rest.*--reset/s);
   });
+
+  it("takes settings for flows from config.yaml, and starts nothing with one that is wrong", async () => {
+    const folder = temporaryFolder("start-config");
+    const file = join(folder, "settings.yaml");
+    const flow = [
+      { id: "tab", type: "tab", label: "Settings" },
+      { id: "once", type: "inject", z: "tab", name: "", props: [{ p: "payload" }], payload: "SOURCE_TOPIC", payloadType: "env", once: true, onceDelay: 0.1, repeat: "", crontab: "", topic: "", wires: [["print"]], x: 1, y: 1 },
+      { id: "print", type: "function", z: "tab", name: "", outputs: 0, wires: [], libs: [], x: 1, y: 1, func: "console.log(`topic ${msg.payload}, brokers ${env.get('KAFKA_BROKERS')}`);" },
+    ];
+    writeFileSync(file, "kafka:\n  topic: from_file\n  bootstrap_servers: [file:1]\n");
+    const run = await start({ userDir: usedFolder(JSON.stringify(flow)), args: ["--config", file], env: { KAFKA_BROKERS: "env:1" } });
+    assert.match(run.output(), /^Settings from .*settings\.yaml; the environment or the command line says otherwise of KAFKA_BROKERS\.$/m);
+    await until("the flow's variables", run.output, (output) => output.includes("topic from_file, brokers env:1"));
+    assert.equal(await run.stop(), 0);
+
+    writeFileSync(file, "kafka:\n  topik: t\n");
+    const { code, output } = await runStart({ userDir: usedFolder(), args: [`--config=${file}`] });
+    assert.equal(code, 1);
+    assert.match(output, /settings\.yaml:2:3: kafka\.topik is no setting\. Did you mean kafka\.topic\?\n$/);
+    assert.doesNotMatch(output, / {4}at /);
+    assert.match((await runStart({ userDir: usedFolder(), args: ["--config"] })).output, /--config takes the name of a file/);
+  });
 });

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { load, loadAll, YAML11_SCHEMA } from "js-yaml";
+import { readConfig } from "../../lib/config";
 import { shippedFlows } from "../support/flows";
 import { root, temporaryFolder, until } from "../support/start";
 
@@ -22,7 +23,11 @@ const argument = (name: string): string => new RegExp(`^ARG ${name}=(\\S+)$`, "m
 const kubernetes = readdirSync(join(runtime, "kubernetes")).filter((f) => f !== "kustomization.yaml").flatMap((file) => loadAll(text("runtime", "kubernetes", file)) as Json[]);
 const ofKind = (kind: string, name?: string): Json => kubernetes.find((one) => one["kind"] === kind && (name === undefined || one["metadata"].name === name)) ?? assert.fail(`no ${kind} ${name ?? ""}`);
 const deployments = kubernetes.filter((one) => one["kind"] === "Deployment");
-const config = ofKind("ConfigMap")["data"] as Record<string, string>;
+/** What the processes run with: the variables, and those that config.yaml stands for. */
+const config: Record<string, string> = {
+  ...(ofKind("ConfigMap", "ticklake")["data"] as Record<string, string>),
+  ...readConfig((ofKind("ConfigMap", "ticklake-config")["data"] as Record<string, string>)["config.yaml"]!, { file: "config.yaml", folder: "/config", environment: {} }).variables,
+};
 const secret = ofKind("Secret")["stringData"] as Record<string, string>;
 /** `${NAME:-default}` with the default. */
 const defaultOf = (value: unknown): string => String(value ?? "").replace(/\$\{\w+:?-?([^}]*)\}/, "$1");
@@ -62,8 +67,8 @@ describe("the container image", () => {
 
   it("is built from everything that the package and its build need, and from no secret or leftover", () => {
     const ignored = text(".dockerignore").split("\n").filter((line) => line !== "" && !line.startsWith("#")).map((line) => line.replace(/^\*\*\//, ""));
-    for (const needed of ["package.json", "package-lock.json", ".npmrc", "bin", "lib", "nodes", "flows", "icons", "resources", "runtime", "scripts", "tsconfig.json", "tsconfig.build.json", "LICENSE", "README.md"]) assert.ok(!ignored.includes(needed), needed);
-    for (const unwanted of ["node_modules", ".git", ".env", ".stack", ".ticklake", "*_cred.json", "dist"]) assert.ok(ignored.includes(unwanted), unwanted);
+    for (const needed of ["package.json", "package-lock.json", "config.example.yaml", ".npmrc", "bin", "lib", "nodes", "flows", "icons", "resources", "runtime", "scripts", "tsconfig.json", "tsconfig.build.json", "LICENSE", "README.md"]) assert.ok(!ignored.includes(needed), needed);
+    for (const unwanted of ["node_modules", ".git", ".env", "config.yaml", ".stack", ".ticklake", "*_cred.json", "dist"]) assert.ok(ignored.includes(unwanted), unwanted);
   });
 });
 
@@ -119,6 +124,15 @@ describe("compose.yaml", () => {
     assert.ok(shippedFlows().some(({ name }) => name === `${defaultOf(environment["FLOW"])}.json`), defaultOf(environment["FLOW"]));
   });
 
+  it("mounts the settings where the container looks for them, read-only: the example, which sets nothing that its own environment needs otherwise", () => {
+    const { environment, volumes } = services["ticklake"] as { environment: Record<string, string>; volumes: string[] };
+    const [from, to, mode] = /^(\$\{[^}]*\}):(.*):(\w+)$/.exec(volumes.find((one) => one.includes("CONFIG_FILE"))!)!.slice(1);
+    assert.deepEqual([to, mode], ["/config/config.yaml", "ro"]);
+    assert.match(text("runtime", "container.js"), new RegExp(`standard: "${to}"`));
+    const { variables } = readConfig(readFileSync(join(runtime, defaultOf(from)), "utf8"), { file: "config.yaml", folder: "/config", environment: Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, defaultOf(value)])) });
+    assert.deepEqual(Object.keys(variables).filter((name) => /URL|ENDPOINT|BROKERS|WAREHOUSE/.test(name)), ["ALPACA_URL"], "addresses of its own services come from compose.yaml");
+  });
+
   it("takes its secrets from .env, whose example holds every variable with the default of compose.yaml", () => {
     const example = Object.fromEntries([...text("runtime", ".env.example").matchAll(/^([A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name!, value!]));
     const used = Object.fromEntries([...text("runtime", "compose.yaml").matchAll(/(?<!\$)\$\{(\w+):?-([^}]*)\}/g)].map(([, name, value]) => [name!, value!]));
@@ -155,8 +169,11 @@ describe("the Kubernetes manifests", () => {
       assert.deepEqual(container!["securityContext"], { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } });
       assert.deepEqual([container!["startupProbe"], container!["livenessProbe"], container!["readinessProbe"]].map((probe: Json) => probe["httpGet"].path), ["/healthz", "/healthz", "/readyz"]);
       assert.equal(container!["ports"][0].containerPort, Number(/PORT=(\d+)/.exec(dockerfile)![1]));
-      const writable = (container!["volumeMounts"] as { mountPath: string }[]).map(({ mountPath }) => mountPath);
-      assert.deepEqual(writable.sort(), ["/data", "/tmp"]);
+      const mounts = container!["volumeMounts"] as { name: string; mountPath: string; readOnly?: boolean }[];
+      assert.deepEqual(mounts.filter(({ readOnly }) => readOnly !== true).map(({ mountPath }) => mountPath).sort(), ["/data", "/tmp"]);
+      // Where runtime/container.js looks for it.
+      const mounted = mounts.filter(({ readOnly }) => readOnly === true).map(({ name, mountPath }) => [(spec["volumes"] as Json[]).find((volume) => volume["name"] === name)!["configMap"].name, mountPath]);
+      assert.deepEqual(mounted, [["ticklake-config", "/config"]]);
       assert.ok(spec["terminationGracePeriodSeconds"] > 15, "Node-RED's time to close");
     }
   });
@@ -262,5 +279,29 @@ describe("what the container runs", function () {
       assert.equal(await one.ended, 1);
       assert.match(one.output(), said);
     }
+  });
+
+  it("reads the mounted settings; the environment wins; one that is wrong ends it before anything runs", async () => {
+    const folder = temporaryFolder("container-config");
+    const settings = join(folder, "config.yaml"), flows = join(folder, "flows.json");
+    writeFileSync(flows, JSON.stringify([
+      { id: "tab", type: "tab", label: "Settings" },
+      { id: "once", type: "inject", z: "tab", name: "", props: [{ p: "payload" }], payload: "DEST_TOPIC", payloadType: "env", once: true, onceDelay: 0.1, repeat: "", crontab: "", topic: "", wires: [["print"]], x: 1, y: 1 },
+      { id: "print", type: "function", z: "tab", name: "", outputs: 0, wires: [], libs: [], x: 1, y: 1, func: "console.log(`topic ${msg.payload} of ${env.get('SOURCE_TOPIC')}`);" },
+    ]));
+    writeFileSync(settings, "kafka:\n  topic: from_file\n  dest_topic: file_too\n");
+    const env = { TICKLAKE_CONFIG: settings, FLOW: flows };
+    const one = await run({ ...env, SOURCE_TOPIC: "from_env", LOG_FORMAT: "gcp" });
+    await until("the flow's variables", one.output, (output) => output.includes("topic file_too of from_env"));
+    assert.equal(await one.stop(), 0);
+    assert.match(one.output(), /"severity":"INFO","message":"Settings from .*config\.yaml; the environment or the command line says otherwise of SOURCE_TOPIC\."/);
+
+    writeFileSync(settings, "kafka:\n  dest_topic: ${NOWHERE}\n");
+    const wrong = await run(env);
+    assert.equal(await wrong.ended, 1);
+    assert.match(wrong.output(), /config\.yaml:2:15: kafka\.dest_topic: \$\{NOWHERE\} is not set/);
+    const folderInstead = await run({ ...env, TICKLAKE_CONFIG: folder });
+    assert.equal(await folderInstead.ended, 1);
+    assert.match(folderInstead.output(), /is a folder, not a configuration\. \(A container engine makes one/);
   });
 });

@@ -44,8 +44,8 @@ describe("the package, installed from its tarball", function () {
         assert.ok(paths.includes(`dist/nodes/${type}/${file}`), `dist/nodes/${type}/${file}`);
       }
     }
-    for (const file of ["LICENSE", "README.md", "CHANGELOG.md", "resources/editor.js", "resources/sample-trades.csv"]) assert.ok(paths.includes(file), file);
-    const strangers = paths.filter((p) => !/^(dist|examples|resources)\//.test(p) && !["LICENSE", "README.md", "CHANGELOG.md", "package.json"].includes(p));
+    for (const file of ["LICENSE", "README.md", "CHANGELOG.md", "config.example.yaml", "resources/config.schema.json", "resources/editor.js", "resources/sample-trades.csv"]) assert.ok(paths.includes(file), file);
+    const strangers = paths.filter((p) => !/^(dist|examples|resources)\//.test(p) && !["LICENSE", "README.md", "CHANGELOG.md", "config.example.yaml", "package.json"].includes(p));
     assert.deepEqual(strangers, []);
     assert.deepEqual(paths.filter((p) => /\.test\.|\.tsbuildinfo|\.env|_cred/.test(p)), []);
     assert.ok(packed.size < 1_500_000, `${packed.size} bytes`);

@@ -5,7 +5,7 @@ import { COMMANDS } from "../../../lib/cli/parameters";
 import { flowVariables } from "../../../lib/cli/settings";
 
 const words = (line: string): string[] => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]!);
-const variables = (line: string, environment = {}, file = {}): Record<string, string> => flowVariables(parseCommandLine(words(line)), environment, file, "/here");
+const variables = (line: string, environment = {}): Record<string, string> => flowVariables(parseCommandLine(words(line)), environment, "/here");
 const refusal = (line: string): string => {
   try { parseCommandLine(words(line)); } catch (error) { assert.ok(error instanceof UsageError); return error.message; }
   throw new Error(`${line} was taken`);
@@ -27,7 +27,7 @@ describe("ticklake's command line", () => {
 
   it("sets nothing that was not given, so that the environment and the flow's defaults hold", () => {
     assert.deepEqual(variables("generate"), { SOURCE: "synthetic" });
-    assert.deepEqual(variables("generate --topic=t", { SYMBOLS: "IBM" }, { SYMBOLS: "AAPL", KAFKA_BROKERS: "k:1" }), { SOURCE: "synthetic", SOURCE_TOPIC: "t", KAFKA_BROKERS: "k:1" });
+    assert.deepEqual(variables("generate --topic=t", { SYMBOLS: "IBM" }), { SOURCE: "synthetic", SOURCE_TOPIC: "t" });
     assert.deepEqual(variables("run flow.json --set A=1 --set B=x=y"), { A: "1", B: "x=y" });
   });
 
