@@ -65,3 +65,6 @@ export { type CallRequest, type CallResult, runCall } from "./sql/call";
 // Delivery
 export type * from "./delivery/types";
 export { Ledger, type LedgerOptions } from "./delivery/ledger";
+
+// Jobs for other engines
+export { EXPORT_FORMATS, exportJob, type ExportedJob, type ExportFormat, type ExportNode } from "./export";

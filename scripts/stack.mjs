@@ -34,11 +34,12 @@ const PYTHON_PACKAGES = [
 ];
 /** Iceberg for Spark, and Hadoop's way to S3 in the version of Spark's own Hadoop. */
 const JARS = ["org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.12.0", "org.apache.hadoop:hadoop-aws:3.3.4", "com.amazonaws:aws-java-sdk-bundle:1.12.262"];
+/** Spark's way to Kafka, with Kafka's client in the version that it was built with. */
+const SPARK_KAFKA = ["org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.7", "org.apache.spark:spark-token-provider-kafka-0-10_2.12:3.5.7", "org.apache.kafka:kafka-clients:3.4.1", "org.apache.commons:commons-pool2:2.11.1"];
 /** DuckDB reads S3 with this extension. It goes beside the Python environment, which is not made anew for it. */
 const HTTPFS = "duckdb-extension-httpfs==1.5.5";
-/** The peers that Kafka's benchmark runs beside ours: fetched only when asked for by name. */
+/** The peers that Kafka's benchmark runs beside ours (Spark is there for the tests): fetched only when asked for by name. */
 const BENCH_JARS = {
-  "spark-kafka": ["org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.7"],
   connect: [
     "org.apache.kafka:connect-runtime:4.3.1", "org.apache.kafka:connect-json:4.3.1", "org.apache.iceberg:iceberg-kafka-connect:1.12.0", "org.apache.iceberg:iceberg-parquet:1.12.0",
     "org.apache.iceberg:iceberg-data:1.12.0", "org.apache.hadoop:hadoop-client-api:3.4.1", "org.apache.hadoop:hadoop-client-runtime:3.4.1", "org.slf4j:slf4j-simple:1.7.36",
@@ -55,6 +56,7 @@ const NODE_PACKAGE = `node-${windows ? "win" : process.platform}-${process.arch}
 export const paths = {
   python: windows ? at("py", "Scripts", "python.exe") : at("py", "bin", "python"),
   jars: at("jars"),
+  sparkKafka: at("spark-kafka"),
   node22: windows ? process.execPath : at("node22", "node_modules", NODE_PACKAGE, "bin", "node"),
   nodeRed5: at("node-red-5", "node_modules", "node-red", "red.js"),
 };
@@ -133,6 +135,12 @@ async function copyJars(dir, artifacts) {
   }
 }
 
+/** These artifacts alone, without what they need. */
+async function copyArtifacts(artifacts, folder) {
+  const mvn = findMaven();
+  for (const artifact of artifacts) await run(mvn, ["-q", "-B", "-ntp", MAVEN_COPY, `-Dartifact=${artifact}`, `-DoutputDirectory=${folder}`, "-Dmdep.useBaseVersion=true"]);
+}
+
 /** A virtual environment with these packages. */
 async function pythonEnvironment(dir, packages) {
   const python = onPath(["python3", "python"]);
@@ -176,12 +184,13 @@ const PARTS = {
   jars: {
     wants: JARS.join("\n"),
     proof: () => join(paths.jars, "aws-java-sdk-bundle-1.12.262.jar"),
-    async fetch() {
-      const mvn = findMaven();
-      for (const artifact of JARS) {
-        await run(mvn, ["-q", "-B", "-ntp", MAVEN_COPY, `-Dartifact=${artifact}`, `-DoutputDirectory=${paths.jars}`, "-Dmdep.useBaseVersion=true"]);
-      }
-    },
+    fetch: () => copyArtifacts(JARS, paths.jars),
+  },
+  /** What Spark needs to read Kafka. */
+  "spark-kafka": {
+    wants: SPARK_KAFKA.join("\n"),
+    proof: () => join(paths.sparkKafka, "commons-pool2-2.11.1.jar"),
+    fetch: () => copyArtifacts(SPARK_KAFKA, paths.sparkKafka),
   },
   /** DuckDB's extension for S3. */
   httpfs: {
@@ -232,7 +241,7 @@ const PARTS = {
       await run(command, args);
     },
   },
-  /** Spark's connector, Kafka Connect with Iceberg's sink, librdkafka: what the benchmark of Kafka compares with. */
+  /** Kafka Connect with Iceberg's sink, librdkafka: what the benchmark of Kafka compares with. */
   bench: {
     onDemand: true,
     wants: [...Object.values(BENCH_JARS).flat(), ...BENCH_PYTHON].join("\n"),

@@ -29,7 +29,7 @@ const SUITES = [
   { name: "delivery", minutes: 15, ...mocha("delivery"), built: true, once: true, wants: ["node22", "node-red-5"] },
   { name: "faults", minutes: 15, ...mocha("faults"), built: true, once: true, wants: ["python", "kafka", "java-17", "versitygw"] },
   // Without its folder kafka/, which has one broker for all its files. One process: its files share one Spark session, one S3 server, one REST catalog.
-  { name: "integration", minutes: 20, glob: "test/integration/{*,lake/**/*}.test.ts", options: [], built: true, wants: ["python", "jars", "httpfs", "java", "versitygw", "rest-catalog", "node22", "node-red-5"] },
+  { name: "integration", minutes: 20, glob: "test/integration/{*,lake/**/*}.test.ts", options: [], built: true, wants: ["python", "jars", "spark-kafka", "httpfs", "java", "versitygw", "rest-catalog", "kafka", "java-17", "node22", "node-red-5"] },
   { name: "alpaca", minutes: 10, ...mocha("integration/alpaca"), built: true, wants: ["node22", "node-red-5"] },
   { name: "kafka", minutes: 20, ...mocha("integration/kafka"), built: true, wants: ["python", "kafka", "java-17"] },
   // One Pinot and one broker for all its files.

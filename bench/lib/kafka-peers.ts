@@ -12,7 +12,7 @@ export interface Run extends Usage { readonly startSeconds: number; readonly sec
 const jarsIn = (folder: string, filter: RegExp = /\.jar$/): string[] => {
   const path = join(stackDir, folder);
   const found = existsSync(path) ? readdirSync(path).filter((name) => filter.test(name)).map((name) => join(path, name)) : [];
-  if (found.length === 0) throw new Error(`Nothing in ${path}. Run: node scripts/stack.mjs jars bench`);
+  if (found.length === 0) throw new Error(`Nothing in ${path}. Run: node scripts/stack.mjs jars spark-kafka bench`);
   return found;
 };
 
@@ -40,7 +40,7 @@ function lines(child: ChildProcess): (what: string) => Promise<Record<string, un
 
 /** The documented Spark job over everything that the topic holds. */
 export async function spark(options: { brokers: string; source: string; target: "iceberg" | "kafka"; destination: string; checkpoint: string }): Promise<Run> {
-  const jars = [...jarsIn("jars", /^iceberg-spark-runtime.*\.jar$/), ...jarsIn("bench/spark-kafka", /^(spark-sql-kafka|spark-token|kafka-clients|commons-pool2).*\.jar$/)];
+  const jars = [...jarsIn("jars", /^iceberg-spark-runtime.*\.jar$/), ...jarsIn("spark-kafka")];
   const began = performance.now();
   const child = spawn(pythonPath, [join(__dirname, "../py/spark_kafka.py"), jars.join(","), options.brokers, options.source, options.target, options.destination, options.checkpoint], { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, SPARK_LOCAL_IP: "127.0.0.1" } });
   try {

@@ -27,9 +27,12 @@ export class Spark {
   /** A session of your own, to be stopped. */
   static async start(): Promise<Spark> {
     requirePython();
-    const folderOfJars = join(stackDir, "jars");
-    const jars = existsSync(folderOfJars) ? readdirSync(folderOfJars).filter((name) => name.endsWith(".jar")).map((name) => join(folderOfJars, name)) : [];
-    if (jars.length === 0) throw new Error(`The Iceberg runtime for Spark is not in ${folderOfJars}. Run: node scripts/stack.mjs jars`);
+    const jars = ["jars", "spark-kafka"].flatMap((name) => {
+      const folder = join(stackDir, name);
+      const found = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".jar")).map((file) => join(folder, file)) : [];
+      if (found.length === 0) throw new Error(`What Spark needs is not in ${folder}. Run: node scripts/stack.mjs --fetch ${name}`);
+      return found;
+    });
     const folder = await mkdtemp(join(tmpdir(), "ticklake-spark-"));
     const child = spawn(pythonPath, [join(__dirname, "py", "spark_server.py"), jars.join(delimiter), folder], { cwd: folder, stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, SPARK_LOCAL_IP: "127.0.0.1" } });
     const spark = new Spark(child, folder);
@@ -68,6 +71,11 @@ export class Spark {
   /** Runs SQL. With `explain` also what its scan read and skipped. */
   async sql(sql: string, explain = false): Promise<SparkResult> {
     return await this.ask({ sql, explain }) as unknown as SparkResult;
+  }
+
+  /** Runs a program in Python, whose session this one is, with these words behind its name and these variables in its environment. */
+  async python(program: string, words: readonly string[] = [], environment: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.ask({ python: program, argv: ["program.py", ...words], environment });
   }
 
   async stop(): Promise<void> {

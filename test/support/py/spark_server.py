@@ -2,6 +2,7 @@
 
 usage: spark_server.py <jars, separated by colons> <folder for Spark's own files>
 request:  {"id": 1, "sql": "SELECT ...", "explain": true?}  or  {"id": 2, "catalog": "local", "properties": {"type": "hadoop", "warehouse": "/path"}}
+          or  {"id": 3, "python": "a program", "argv": ["program.py"], "environment": {}}: its SparkSession.builder finds this session
 answer:   {"id": 1, "rows": [[...]], "columns": [...], "types": ["bigint", ...], "scan": {...}}  or  {"id": 1, "error": "..."}
 """
 import base64
@@ -53,7 +54,23 @@ def plain(value):
     return value
 
 
+def run(program, argv, environment):
+    """As a process of its own would, but for the session."""
+    before, sys.argv = sys.argv, argv
+    saved = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        exec(compile(program, argv[0], "exec"), {"__name__": "__main__"})
+    finally:
+        sys.argv = before
+        os.environ.clear()
+        os.environ.update(saved)
+
+
 def answer(request):
+    if "python" in request:
+        run(request["python"], request["argv"], request["environment"])
+        return {}
     if "catalog" in request:
         prefix = f"spark.sql.catalog.{request['catalog']}"
         spark.conf.set(prefix, "org.apache.iceberg.spark.SparkCatalog")
