@@ -11,12 +11,13 @@ export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env.TICKLAKE_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
 }
 
-/** A page that remembers what went wrong in it, and looks up nothing outside this machine. */
-export async function openPage(browser: Browser, url: string): Promise<{ page: Page; problems: string[] }> {
+/** A page that remembers what went wrong in it, and looks up nothing outside this machine; with a language, as the user settings of the editor have it. */
+export async function openPage(browser: Browser, url: string, language?: string): Promise<{ page: Page; problems: string[] }> {
   const page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
   page.setDefaultTimeout(20_000);
   // tsx names inner functions by a helper that the page does not have.
   await page.addInitScript("globalThis.__name = (f) => f;");
+  if (language) await page.addInitScript((l) => localStorage.setItem("editor-language", l), language);
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => {
