@@ -1,6 +1,6 @@
 import { asTicklakeError, TicklakeError } from "../errors";
 import { PartRecord } from "./model";
-import type { Entry, SinkRecord } from "./model";
+import type { Entry, PartitionQueue, SinkRecord } from "./model";
 import { selectLastRuns, selectRuns } from "./runs";
 import type { Settlement } from "./settlement";
 import type { Message, Traffic } from "./traffic";
@@ -28,6 +28,7 @@ export class SinkSide {
       accept: (message, ended) => this.accept(sink, message, ended),
       take: (options) => this.take(sink, options?.last ?? false),
       blockers: (delivery) => blockersOf(delivery as Entry, sink),
+      pressOthers: () => this.pressOthers(sink),
       rewind: (at, to, from, reason) => {
         this.traffic.enter();
         return settlement.rewind(at, { to, from, reason, node: sink.node });
@@ -148,6 +149,13 @@ export class SinkSide {
     return runs;
   }
 
+  private pressOthers(sink: SinkRecord): boolean {
+    this.traffic.enter();
+    const queues = [...sink.positions].filter(([queue, { parked }]) => parked > 0 && waitsForSinks(queue, sink)).map(([queue]) => queue);
+    for (const source of new Set(queues.map((queue) => queue.source))) this.settlement.press(source);
+    return queues.length > 0;
+  }
+
   /** What every sink knows of a partition. One that cannot be asked now is reported and left out. */
   async positions(at: LogPosition): Promise<TargetPosition[]> {
     const found = await Promise.all([...this.settlement.sinks.values()].map(async ({ events }) => {
@@ -200,6 +208,15 @@ export class SinkSide {
     for (const part of [...sink.parts]) part.fail(new TicklakeError("STOPPED", `${this.settlement.nameOf(sink.node)} was stopped before a batch was written. It is read again.`));
     this.settlement.closeSink(sink);
   }
+}
+
+/** Whether the oldest delivery that is not complete has settled, and what is open of it at other nodes lies in sinks. */
+function waitsForSinks(queue: PartitionQueue, sink: SinkRecord): boolean {
+  let index = 0;
+  while (queue.at(index)?.isComplete) index++;
+  const oldest = queue.at(index);
+  if (!oldest?.isSettled) return false;
+  return [...oldest.groups()].some((group) => [...group.parts].some((part) => part.sink !== sink));
 }
 
 function blockersOf(delivery: Entry, sink: SinkRecord): Blocker[] {

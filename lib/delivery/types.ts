@@ -271,6 +271,11 @@ export interface SinkHandle {
   take(options?: { readonly last?: boolean }): Run[];
   /** The other nodes that hold open parts of a delivery: what a `last` sink waits for. */
   blockers(delivery: Delivery): Blocker[];
+  /**
+   * Whether a `last` sink has its turn as soon as other sinks have committed what they hold settled. They are told to do so at once. Asked before
+   * this sink stops: what it holds would be read again otherwise, by them as well.
+   */
+  pressOthers(): boolean;
   /** The commit did not take place and will not in this form: parts are `parked` again and may be taken anew. */
   giveBack(runs: readonly Run[]): void;
   /**

@@ -34,6 +34,8 @@ export class TransactionalSink implements KafkaSink {
   #unnamed = 0;
   #pumping = false;
   #closed = false;
+  /** Ends the wait for other sinks, while this one stops. */
+  #wake: (() => void) | undefined;
 
   constructor(private readonly deps: KafkaSinkDeps) {
     this.#registry = deps.registry ?? ofThisProcess;
@@ -85,7 +87,10 @@ export class TransactionalSink implements KafkaSink {
   }
 
   warm(topic: string): void { this.#topics.warm(topic, this.#intake.events.failed); }
-  settled(): void { this.#pump(); }
+  settled(): void {
+    this.#pump();
+    this.#wake?.();
+  }
 
   /** Starts a transaction for every partition that has something to commit and none under way. */
   #pump(): void {
@@ -118,6 +123,7 @@ export class TransactionalSink implements KafkaSink {
 
   aborted(parts: readonly Part[]): void {
     for (const part of parts) this.#intake.drop(part);
+    this.#wake?.();
   }
 
   #laneOf(delivery: Delivery | undefined): SourceLane {
@@ -154,12 +160,16 @@ export class TransactionalSink implements KafkaSink {
     return [...this.#lanes.values()].filter((lane) => lane.isOf(at)).map((lane) => { lane.forget(); return lane.targets; });
   }
 
-  /** Commits what has settled, and what settles while that is under way. */
+  /** Commits what has settled, and what settles while that is under way; what other sinks hold is committed by them first. */
   async #finish(): Promise<void> {
     while (!this.#stop.signal.aborted) {
+      const woken = new Promise<void>((resolve) => { this.#wake = resolve; });
       const more = this.#commitAll();
       const lanes = [...this.#lanes.values()];
-      if (!more && !lanes.some((lane) => lane.busy)) return;
+      if (!more && !lanes.some((lane) => lane.busy)) {
+        if (!this.deps.ledger.pressOthers()) return;
+        await woken;
+      }
       await Promise.all(lanes.map((lane) => lane.idle()));
       // What was not committed is given back by then, and may be taken again.
       await new Promise((resolve) => { setImmediate(resolve); });
@@ -172,6 +182,7 @@ export class TransactionalSink implements KafkaSink {
     await Promise.race([this.#finish().finally(() => { over.abort(); }), pause(timeoutMs, over.signal)]);
     over.abort();
     this.#stop.abort();
+    this.#wake?.();
     this.#closed = true;
     this.#intake.failRest(new TicklakeError("STOPPED", "The node stopped before Kafka had committed this message."));
     this.deps.ledger.close();

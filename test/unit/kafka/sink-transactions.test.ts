@@ -78,6 +78,72 @@ describe("kafka-out in transactions", () => {
     assert.deepEqual([seen(kafka).length, committed(kafka)], [10, 10n]);
   });
 
+  describe("closed while another sink holds the same batches", () => {
+    /** A sink beside the transactional one that commits when it is pressed, or never. */
+    function beside(kafka: MemoryKafka, commits: boolean) {
+      const process = new Process(kafka);
+      const sink = process.sink("s", { transactional: true });
+      const held: Part[] = [];
+      let pressed = 0;
+      const other = process.ledger.openSink("other", { pressure: () => {
+        pressed++;
+        if (!commits) return;
+        const runs = other.take();
+        if (runs.length === 0) return;
+        setTimeout(() => { other.committed(runs); for (const part of held.splice(0)) part.done(); }, 20);
+      } });
+      const reader = new Reader(process, input(30), (message) => {
+        if ((message as unknown as { node: string }).node === "s") { sink.receive(message); return; }
+        process.ledger.received(message, { id: "other", type: "iceberg-out" });
+        const part = other.accept(message);
+        part.park();
+        held.push(part);
+        process.ledger.returned(message, { id: "other", type: "iceberg-out" }, true);
+      }, [sink.node, { id: "other", type: "iceberg-out" }]);
+      return { sink, reader, held, pressed: () => pressed };
+    }
+
+    it("has it commit at once, and writes what was waited for", async () => {
+      const kafka = new MemoryKafka().topic("out", 1);
+      const { sink, reader, held } = beside(kafka, true);
+      reader.start();
+      await until(() => held.length === 3);
+      assert.deepEqual(seen(kafka), []);
+      await sink.sink.close(10_000);
+      assert.deepEqual([seen(kafka), committed(kafka)], [numbers(30).map(({ n }) => n), 30n]);
+      await until(() => reader.delivered.length === 3);
+    });
+
+    it("waits no longer than it may for one that does not commit; the batches are read again", async () => {
+      const kafka = new MemoryKafka().topic("out", 1);
+      const { sink, reader, held, pressed } = beside(kafka, false);
+      reader.start();
+      await until(() => held.length === 3);
+      await sink.sink.close(100);
+      assert.deepEqual([seen(kafka), committed(kafka), pressed() > 0], [[], undefined, true]);
+      await until(() => reader.failed.length > 0);
+      assert.equal((reader.failed[0]!.error as TicklakeError).code, "STOPPED");
+    });
+
+    it("does not wait where a node in between still has a batch", async () => {
+      const kafka = new MemoryKafka().topic("out", 1);
+      const process = new Process(kafka);
+      const sink = process.sink("s", { transactional: true });
+      let there = 0;
+      const reader = new Reader(process, input(10), (message) => {
+        if ((message as unknown as { node: string }).node === "s") sink.receive(message);
+        else { process.ledger.received(message, { id: "f", type: "function" }); process.ledger.returned(message, { id: "f", type: "function" }, true); there++; }
+      }, [sink.node, { id: "f", type: "function" }]);
+      reader.start();
+      await until(() => there === 1);
+      let over = false;
+      const closed = sink.sink.close(60_000).then(() => { over = true; });
+      await until(() => over);
+      await closed;
+      assert.deepEqual(seen(kafka), []);
+    });
+  });
+
   it("completes a batch that the group has committed already, and writes nothing of it", async () => {
     const kafka = new MemoryKafka().topic("out", 1);
     kafka.offsets.set("g/in/0", 30n);
