@@ -255,7 +255,7 @@
         columns.forEach(function (c) {
           var v = row[c.name];
           var right = typeof v === "number" || (typeof v === "string" && isNumber.test(c.type));
-          $("<td>", { style: "padding:2px 8px; white-space:nowrap; border-top:1px solid var(--red-ui-form-input-border-color, #ddd);" + (right ? "text-align:right" : "") + (v === null ? ";opacity:.5" : "") })
+          $("<td>", { style: "padding:2px 8px; white-space:nowrap; border-top:1px solid var(--red-ui-form-input-border-color, #ddd);" + (right ? "text-align:right" : "") + (v === null ? ";font-style:italic" : "") })
             .text(v === null ? "null" : typeof v === "object" ? JSON.stringify(v) : String(v)).appendTo(tr);
         });
       });

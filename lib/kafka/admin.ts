@@ -72,6 +72,16 @@ export class ClusterAdmin implements KafkaAdmin {
     return isNew;
   }
 
+  groups(): Promise<string[]> {
+    const doing = "Listing consumer groups";
+    return this.try(doing, async () => {
+      // Each broker knows those that it coordinates.
+      const { brokers } = await this.cluster.metadata([]);
+      const found = await Promise.all(brokers.map(async ({ id }) => (await this.cluster.run(await this.cluster.node(id), (broker) => broker.listGroups(), doing)).groups));
+      return [...new Set(found.flat().filter(({ protocolType }) => protocolType === "consumer" || protocolType === "").map(({ groupId }) => groupId))].sort();
+    });
+  }
+
   earliest(at: readonly TopicPartition[]): Promise<bigint[]> {
     return this.offsets(at, EARLIEST);
   }

@@ -157,6 +157,7 @@ export interface Broker {
   offsetCommit(options: { groupId: string; groupGenerationId: number; memberId: string; retentionTime?: number; topics: { topic: string; partitions: { partition: number; offset: string; metadata?: string }[] }[] }): Promise<unknown>;
   createTopics(options: { topics: unknown[]; validateOnly?: boolean; timeout?: number }): Promise<unknown>;
   deleteTopics(options: { topics: string[]; timeout?: number }): Promise<unknown>;
+  listGroups(): Promise<{ groups: { groupId: string; protocolType: string }[] }>;
   describeConfigs(options: { resources: { type: number; name: string; configNames: string[] | null }[]; includeSynonyms?: boolean }):
   Promise<{ resources: { errorCode: number; errorMessage: string | null; resourceName: string; configEntries: { configName: string; configValue: string | null }[] }[] }>;
 }

@@ -260,6 +260,8 @@ export interface KafkaAdmin {
   describeTopic(name: string): Promise<TopicDescription | undefined>;
   /** @returns false when it was there already (somebody else may have been first) */
   createTopic(topic: { readonly name: string; readonly partitions: number; readonly replicationFactor: number; readonly config?: Readonly<Record<string, string>> }): Promise<boolean>;
+  /** The consumer groups of the cluster, sorted, as far as they may be seen. */
+  groups(): Promise<string[]>;
   earliest(at: readonly TopicPartition[]): Promise<bigint[]>;
   /** Last stable offset: where a reader of committed records would wait. */
   end(at: readonly TopicPartition[]): Promise<bigint[]>;

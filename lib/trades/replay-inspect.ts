@@ -16,6 +16,37 @@ export interface FileSummary {
   readonly rejected?: { readonly line: number; readonly reason: string };
 }
 
+/** How long a look for a file's symbols may take, ms. */
+const LOOK_MS = 1_500;
+
+/**
+ * The symbols of the trades at the beginning of a file, and how many trades of each were seen, most first: those that `config` lets through, of as
+ * much of the file as can be read in a moment.
+ *
+ * @throws TicklakeError as findFile and prepareSource
+ */
+export async function fileSymbols(name: string, rules: FileRules, config: ReplayConfig): Promise<Map<string, number>> {
+  const file = await findFile(name, rules);
+  const source = await prepareSource(file, { ...config, order: "file", tempDir: "", signal: new AbortController().signal, breathe: () => systemClock.yield() });
+  const cursor = await source.open(source.start);
+  const seen = new Map<string, number>();
+  try {
+    for (const until = Date.now() + LOOK_MS; ;) {
+      const outcome = cursor.next();
+      if (outcome === Outcome.Trade) seen.set(cursor.trade.S, (seen.get(cursor.trade.S) ?? 0) + 1);
+      else if (outcome === Outcome.End) break;
+      else if (outcome !== Outcome.Reject) {
+        if (Date.now() > until) break;
+        await cursor.fill();
+      }
+    }
+  } finally {
+    await cursor.close();
+    await source.dispose();
+  }
+  return new Map([...seen].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)));
+}
+
 /** Pieces of the file to look at. */
 const PIECES = 4;
 

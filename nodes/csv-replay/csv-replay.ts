@@ -9,7 +9,7 @@ import type { FileRules } from "../../lib/trades/csv";
 import { systemClock } from "../../lib/trades/pace";
 import type { ReplayBatch, ReplayPosition } from "../../lib/trades/replay-batch";
 import { parseReplayConfig, type ReplayConfig } from "../../lib/trades/replay-config";
-import { describeFile, inspectFile } from "../../lib/trades/replay-inspect";
+import { describeFile, fileSymbols, inspectFile } from "../../lib/trades/replay-inspect";
 import { controlWord, Replayer } from "../../lib/trades/replayer";
 import { replayBegin } from "../../lib/kafka/replay-position";
 import { checkedTopic } from "../../lib/kafka/sink/options";
@@ -174,6 +174,11 @@ export = (RED: NodeAPI): void => {
     });
   });
 
+  adminEndpoint(RED, "post", "csv-replay/symbols", "csv-replay.write", async ({ body }) => {
+    const values = (body ?? {}) as Record<string, unknown>;
+    const all = { ...withoutTyped(values), symbols: "", from: "", to: "" };
+    return { choices: [...await fileSymbols(String(values.file ?? ""), rules, parseReplayConfig(all))].map(([value, count]) => ({ value, about: String(count) })) };
+  });
   adminEndpoint(RED, "post", "csv-replay/check", "csv-replay.write", async ({ body }) => {
     const values = (body ?? {}) as Record<string, unknown>;
     return { ok: true, message: describeFile(await inspectFile(String(values.file ?? ""), rules, parseReplayConfig(withoutTyped(values)))) };

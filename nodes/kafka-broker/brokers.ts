@@ -69,7 +69,7 @@ export function brokerOf(RED: NodeAPI, id: unknown): BrokerUse {
 
 /** As `brokerOf`, for the time of one piece of work (look-ups of dialogs). */
 export async function withBroker<T>(RED: NodeAPI, id: unknown, work: (client: KafkaClient) => Promise<T>): Promise<T> {
-  if (typeof id !== "string" || !RED.nodes.getNode(id)) throw new TicklakeError("CONFIG_INVALID", "Deploy the broker first; then its topics can be listed.");
+  if (typeof id !== "string" || !RED.nodes.getNode(id)) throw new TicklakeError("CONFIG_INVALID", "Deploy the broker first; then it can be asked.");
   const broker = brokerOf(RED, id);
   try {
     return await work(broker.use());

@@ -6,11 +6,13 @@ import type { KafkaClient } from "../../lib/kafka/types";
 import { adminEndpoint } from "../shared/admin";
 import { defineNode } from "../shared/define";
 import { type Dialog, isDeployed, UNCHANGED, variableIn } from "../shared/dialog";
+import { lookUps } from "../shared/look-up";
 import { SharedBroker, withBroker, type BrokerNode } from "./brokers";
 
 /** What core's tls-config node offers. */
 interface TlsNode extends Node { valid?: boolean; addTLSOptions?(options: Record<string, unknown>): Record<string, unknown> }
 const SETTINGS = ["brokers", "clientId", "tls", "saslMechanism", "oauthTokenEndpoint", "oauthScope"] as const;
+const CREDENTIALS = ["username", "password"] as const;
 
 export = (RED: NodeAPI): void => {
   defineNode<BrokerNode>(RED, "kafka-broker", (node, config) => {
@@ -30,23 +32,32 @@ export = (RED: NodeAPI): void => {
   adminEndpoint(RED, "post", "kafka-broker/test", "kafka-broker.write", async ({ body }) => {
     const dialog = body as Dialog;
     try {
-      if (isDeployed(RED, dialog, SETTINGS, ["username", "password"])) return await withBroker(RED, dialog["id"], connection);
-      const later = variableIn(dialog);
+      const later = isDeployed(RED, dialog, SETTINGS, CREDENTIALS) ? undefined : variableIn(dialog);
       if (later !== undefined) return { ok: true, message: `${later} is filled in at the deploy; test again then.` };
-      // What is saved goes only to the addresses for which it was saved: a changed address must not be sent a password by somebody who does not know it.
-      if (dialog["password"] === UNCHANGED) throw new TicklakeError("CONFIG_INVALID", "These settings differ from the deployed ones, and the saved password is not sent to other addresses. Deploy first, or enter it again.");
-      const client = openKafka(kafkaOptions(dialog, dialog, tlsOptions(RED, dialog["tls"]), NO_ENVIRONMENT));
-      try { return await connection(client); } finally { await client.close(); }
+      return await withDialog(RED, dialog, connection);
     } catch (caught) {
       return { ok: false, message: asTicklakeError(caught).message };
     }
   });
 
-  // For the dialogs of kafka-in and kafka-out: `{broker: id of the config node}` -> `{topics: [{name, partitions, replicationFactor}]}`.
-  adminEndpoint(RED, "post", "kafka-broker/topics", "kafka-broker.read", ({ body }) => withBroker(RED, (body as { broker?: unknown }).broker, async ({ admin }) => ({
-    topics: (await admin.topics()).filter((topic) => !topic.internal).map(({ name, partitions, replicationFactor }) => ({ name, partitions, replicationFactor })).sort((a, b) => (a.name < b.name ? -1 : 1)),
-  })));
+  lookUps<KafkaClient>(RED, "kafka-broker", {
+    lists: {
+      topics: async ({ admin }) => (await admin.topics()).filter((topic) => !topic.internal).map(({ name, partitions }) => ({ value: name, about: String(partitions) })).sort((a, b) => (a.value < b.value ? -1 : 1)),
+      groups: async ({ admin }) => (await admin.groups()).map((value) => ({ value })),
+    },
+    deployed: (id, work) => withBroker(RED, id, work),
+    undeployed: (dialog, work) => withDialog(RED, dialog, work),
+  });
 };
+
+/** Does the work with a client of what a dialog says. */
+async function withDialog<T>(RED: NodeAPI, dialog: Dialog, work: (client: KafkaClient) => Promise<T>): Promise<T> {
+  if (isDeployed(RED, dialog, SETTINGS, CREDENTIALS)) return withBroker(RED, dialog["id"], work);
+  // What is saved goes only to the addresses for which it was saved: a changed address must not be sent a password by somebody who does not know it.
+  if (dialog["password"] === UNCHANGED) throw new TicklakeError("CONFIG_INVALID", "These settings differ from the deployed ones, and the saved password is not sent to other addresses. Deploy first, or enter it again.");
+  const client = openKafka(kafkaOptions(dialog, dialog, tlsOptions(RED, dialog["tls"]), NO_ENVIRONMENT));
+  try { return await work(client); } finally { await client.close(); }
+}
 
 /** Somebody may test what he types, but not what the variables of this machine hold. */
 const NO_ENVIRONMENT: BrokerEnvironment = { variable: () => undefined };

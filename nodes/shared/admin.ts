@@ -13,7 +13,7 @@ export function adminEndpoint(RED: NodeAPI, method: "get" | "post", path: string
   if (!RED.httpAdmin || typeof RED.httpAdmin[method] !== "function") return;
   const guard = RED.auth.needsPermission(permission) as unknown as RequestHandler;
   RED.httpAdmin[method](`/ticklake/${path}`, guard, (incoming, response) => {
-    handle(incoming as unknown as Request).then((body) => response.json(body), (caught: unknown) => {
+    Promise.resolve(incoming as unknown as Request).then(handle).then((body) => response.json(body), (caught: unknown) => {
       const error = asTicklakeError(caught);
       response.status(error.code.endsWith("_NOT_FOUND") ? 404 : 400).json({ code: error.code, message: error.message });
     });

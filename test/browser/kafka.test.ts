@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { Editor, complaints, launch, openPage, reasonAt, shot } from "../support/browser";
+import { Editor, complaints, faint, launch, openPage, reasonAt, shot } from "../support/browser";
 import { consoleProducer, createTopic, startKafka, uniqueTopic, type RunningKafka } from "../support/kafka";
 import { nodeRedCommand, startNodeRed } from "../support/node-red";
 import { killAll, root, start, temporaryFolder, until } from "../support/start";
@@ -62,9 +62,9 @@ async function walkBroker(page: Page): Promise<void> {
 
 /** What the look-up of topics lists. */
 async function lookedUp(page: Page): Promise<string[]> {
-  await page.click("#node-kafka-in-lookup");
-  await page.waitForSelector("#node-kafka-in-topics button");
-  return page.locator("#node-kafka-in-topics button").allInnerTexts();
+  await page.click("#node-input-topics-lookup");
+  await page.waitForSelector("#node-input-topics-choices button");
+  return page.locator("#node-input-topics-choices button").allInnerTexts();
 }
 
 /** What of the dialog is beyond the window or beyond its own frame. */
@@ -105,10 +105,15 @@ describe("Kafka in the browser", function () {
     assert.deepEqual(await complaints(page, "kafka-in"), []);
     assert.deepEqual(await overflow(page), []);
     assert.deepEqual((await lookedUp(page)).filter((text) => /iex_data|flattened/.test(text)), ["flattened_stocks (3)", "✔ iex_data (3)"]);
-    await page.click("#node-kafka-in-topics button:has-text('flattened_stocks')");
+    await page.click("#node-input-topics-choices button:has-text('flattened_stocks')");
     assert.equal(await page.inputValue("#node-input-topics"), "iex_data, flattened_stocks");
-    await page.click("#node-kafka-in-topics button:has-text('flattened_stocks')");
+    await page.click("#node-input-topics-choices button:has-text('flattened_stocks')");
     assert.equal(await page.inputValue("#node-input-topics"), "iex_data");
+
+    // The group that this node is, among those that the broker knows.
+    await page.click("#node-input-groupId-lookup");
+    await page.waitForSelector("#node-input-groupId-choices button:has-text('✔ ticklake-lake')");
+    assert.deepEqual(await faint(page), []);
 
     await enter(page, "#node-input-groupId", "");
     assert.match(await reasonAt(page, "groupId"), /Name a consumer group.*The button beside suggests one/);
@@ -157,6 +162,7 @@ describe("Kafka in the browser", function () {
     await editor.openDialog(writers[1]!);
     assert.deepEqual(await complaints(page, "kafka-out"), []);
     assert.deepEqual(await overflow(page), []);
+    await page.click("#node-input-topic-lookup");
     await page.waitForFunction(() => [...document.querySelectorAll("#node-input-topic-known option")].some((o) => (o as HTMLOptionElement).value === "iex_data"));
     await page.check("#node-input-transactional");
     assert.equal(await page.isVisible("#node-input-idempotent"), false, "transactions are idempotent");

@@ -207,6 +207,12 @@ describe("node iceberg-query", () => {
 
     it("list tables and columns of a deployed catalog", async () => {
       await load();
+      const choices = async (list: string): Promise<unknown> => ((await request("get", `/ticklake/iceberg-catalog/cat0/look-up/${list}`)).body as { choices: unknown }).choices;
+      assert.deepEqual((await choices("tables") as { value: string }[])[0], { value: "db.flattened_stocks" });
+      assert.deepEqual((await choices("columns?table=db.flattened_stocks") as object[])[1], { value: "S", about: "string" });
+      // Of a table that is not there yet, by the columns that it is going to have.
+      assert.deepEqual((await choices("partitions?table=db.new&schema=trades-readable") as { value: string }[]).map((c) => c.value).filter((v) => /symbol|day|864/.test(v)), ["symbol", "bucket[16](symbol)", "truncate[86400000](timestamp)"]);
+      assert.match((await choices("snapshots?table=db.flattened_stocks") as { value: string; about: string }[])[0]!.value, /^\d{10,19}$/);
       const tables = await request("get", "/ticklake/iceberg-catalog/cat0/tables");
       assert.deepEqual(tables.body, { tables: ["db.flattened_stocks", "db.later"] });
       const columns = await request("get", "/ticklake/iceberg-catalog/cat0/columns?table=local.db.flattened_stocks");

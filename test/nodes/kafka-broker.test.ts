@@ -150,10 +150,22 @@ describe("node kafka-broker", () => {
     } finally { server.close(); }
   });
 
-  it("lists topics only of a deployed broker", async () => {
+  it("look-ups: by its id only what is deployed, else what the dialog says, without what this machine knows", async () => {
     await load({});
-    const { status, body } = await request("post", "/ticklake/kafka-broker/topics", { broker: "nowhere" });
-    assert.equal(status, 400);
-    assert.match((body as { message: string }).message, /Deploy the broker first/);
-  });
+    const said = async (method: "get" | "post", path: string, body?: object): Promise<[number, string]> => {
+      const answer = await request(method, `/ticklake/kafka-broker/${path}`, body);
+      return [answer.status, (answer.body as { message: string }).message];
+    };
+    const cases: [answer: [number, string], message: RegExp][] = [
+      [await said("get", "nowhere/look-up/topics"), /Deploy the broker first/],
+      [await said("post", "look-up/topics", { dialog: { id: "new", brokers: "127.0.0.1:1", saslMechanism: "none" } }), /nothing listens at 127\.0\.0\.1:1/],
+      [await said("post", "look-up/groups", { dialog: { id: "new", brokers: "${KAFKA_BROKERS}" } }), /^\$\{KAFKA_BROKERS\} is filled in at the deploy: deploy first\.$/],
+      [await said("post", "look-up/topics", { dialog: { id: "broker0", brokers: "127.0.0.1:2", saslMechanism: "plain", password: "__PWRD__" } }), /the saved password is not sent to other addresses/],
+      [await said("post", "look-up/toString", { dialog: { id: "new", brokers: "127.0.0.1:1", saslMechanism: "none" } }), /there is no list toString/],
+    ];
+    for (const [[status, message], expected] of cases) {
+      assert.equal(status, 400, `${status} ${message}`);
+      assert.match(message, expected);
+    }
+  }).timeout(30_000);
 });

@@ -149,6 +149,8 @@ describe("node pinot-query", () => {
       assert.match(templates["readable"]!["counts"]!, /symbol as symbol[\s\S]*FROM \{table\}/);
       assert.deepEqual((await request("get", "/ticklake/pinot-query/pinot0/tables")).body, { tables: ["flattened_stocks"] });
       assert.equal((await request("get", "/ticklake/pinot-query/pinot0/columns?table=nope")).status, 404);
+      assert.deepEqual((await request("get", "/ticklake/pinot-cluster/pinot0/look-up/tables")).body, { choices: [{ value: "flattened_stocks" }] });
+      assert.match(JSON.stringify((await request("get", "/ticklake/pinot-cluster/other/look-up/tables")).body), /Deploy the cluster first/);
     });
   });
 });

@@ -49,7 +49,7 @@ describe("kafkajs' internals are what we build on", () => {
   it("a broker looks up requests, connects under a lock, and knows its address", () => {
     const { Broker, ConnectionPool } = kafkajs();
     const broker = new Broker({ connectionPool: new ConnectionPool(options as never), logger: options.logger });
-    for (const name of ["connect", "isConnected", "lookupRequest", "findGroupCoordinator", "joinGroup", "syncGroup", "heartbeat", "leaveGroup", "offsetCommit", "describeConfigs"] as const) assert.equal(typeof broker[name], "function", name);
+    for (const name of ["connect", "isConnected", "lookupRequest", "findGroupCoordinator", "joinGroup", "syncGroup", "heartbeat", "leaveGroup", "offsetCommit", "describeConfigs", "listGroups"] as const) assert.equal(typeof broker[name], "function", name);
     assert.equal(broker.brokerAddress, "127.0.0.1:1");
     assert.equal(broker.versions, null);
   });
