@@ -104,7 +104,22 @@ describe("compose.yaml", () => {
       }
     }
     const needed = new Set(Object.values(services).flatMap(({ depends_on = {} }) => Object.keys(depends_on as object)));
-    assert.deepEqual(Object.keys(services).filter((name) => !needed.has(name)), ["ticklake"]);
+    assert.deepEqual(Object.keys(services).filter((name) => !needed.has(name)), ["ticklake", "flattener"]);
+  });
+
+  it("can have any number of flatteners: nothing of theirs belongs to one process", () => {
+    for (const [name, service] of Object.entries(services)) assert.ok(!("container_name" in service), name);
+    const { flattener, ticklake } = services as Record<string, Json>;
+    assert.deepEqual([flattener!["ports"], flattener!["volumes"], flattener!["hostname"]], [[], [], undefined]);
+    assert.ok((flattener!["tmpfs"] as string[]).some((place) => place.startsWith("/data:")), "a user directory of its own");
+    assert.equal(defaultOf(String(flattener!["deploy"].replicas)), "0");
+    // The same pipeline in the same group, and no second source.
+    assert.deepEqual({ ...flattener!["environment"] as object, SOURCE: "" }, { ...ticklake!["environment"] as object, SOURCE: "" });
+    assert.equal(flattener!["environment"].SOURCE, "none");
+    // Transactional ids are made of group, topic and partition: whoever has the partition fences who had it before, in whatever process.
+    const flow = JSON.parse(text("flows", "6 Documented pipeline", "Documented pipeline.json")) as Json[];
+    assert.deepEqual(flow.filter(({ type }) => type === "kafka-out").map(({ transactionalIdPrefix }) => transactionalIdPrefix as string), ["", ""]);
+    assert.deepEqual(flow.filter(({ type }) => type === "iceberg-out").map(({ writerId }) => writerId as string), [""]);
   });
 
   it("gives ticklake only variables that something reads, and the addresses of its own services", () => {

@@ -18,8 +18,8 @@ export interface TeamOptions {
   /** A folder or an s3:// address. */
   readonly warehouse: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** How soon the group misses a dead member. */
-  readonly sessionMs: number;
+  /** How soon the group misses a dead member. Without it the processes are as users run them, and `strike` does not work. */
+  readonly sessionMs?: number;
   /** More of the command line. */
   readonly args?: readonly string[];
 }
@@ -51,7 +51,7 @@ export class Team {
       "flatten", "--quiet", "--group-id", group, "--source-topic", source, "--dest-topic", destination, "--starting-offsets", "earliest", "--iceberg-warehouse", warehouse, ...args,
     ], {
       KAFKA_BROKERS: brokers, TMPDIR: temporary, ...env,
-      NODE_OPTIONS: `--require ${join(__dirname, "fault-preload.cjs")}`, TICKLAKE_TEST_FAULTS: join(this.folder, `${name}.fault`), TICKLAKE_TEST_SESSION_MS: String(sessionMs),
+      ...(sessionMs === undefined ? {} : { NODE_OPTIONS: `--require ${join(__dirname, "fault-preload.cjs")}`, TICKLAKE_TEST_FAULTS: join(this.folder, `${name}.fault`), TICKLAKE_TEST_SESSION_MS: String(sessionMs) }),
     });
     const member: Flattener = { name, command, gone: false, standing: false };
     void command.ended.then(() => { member.gone = true; });
