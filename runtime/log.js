@@ -1,6 +1,8 @@
 // How a process writes its log, chosen by LOG_FORMAT: `text` (one line per event, as Node-RED writes them), `json`, or `gcp` (the fields that Google Cloud Logging
 // reads from standard output). With json and gcp every line on standard output is one JSON object, whoever printed it, and an error of many lines is one entry.
+// With LOG_EXPORT=gcp it goes to Google's API as well: log-export.js
 const { format, inspect } = require("node:util");
+const { logExport } = require("./log-export.js");
 
 const FORMATS = ["text", "json", "gcp"];
 const LEVELS = { 10: "fatal", 20: "error", 30: "warn", 40: "info", 50: "debug", 60: "trace", 98: "audit", 99: "metric" };
@@ -100,21 +102,31 @@ function lineOf(event, as) {
  * @param write takes a line without its end
  */
 function logHandler(as = logFormat(), write = (line) => { process.stdout.write(`${line}\n`); }) {
+  const sent = exported(as, write);
   return (event) => {
-    if (event.msg !== "Encrypted credentials not found") write(lineOf(event, as));
+    if (event.msg === "Encrypted credentials not found") return;
+    write(lineOf(event, as));
+    sent?.take(gcp(event));
   };
 }
+
+/** What LOG_EXPORT asks for; what it has to say itself is written here alone. */
+const exported = (as, write) => logExport((level, msg) => write(lineOf({ level, msg, timestamp: Date.now() }, as)));
 
 const CONSOLE = { log: 40, info: 40, debug: 50, warn: 30, error: 20 };
 const taken = Symbol.for("ticklake.log.console");
 
-/** With json and gcp, what anybody prints on the console is an entry too. Once per process. */
+/** With json and gcp, and with LOG_EXPORT, what anybody prints on the console is an entry too. Once per process. */
 function takeConsole(as = logFormat()) {
-  if (as === "text" || console[taken]) return;
+  if (console[taken]) return;
+  const sent = exported(as, (line) => { process.stdout.write(`${line}\n`); });
+  if (as === "text" && !sent) return;
   console[taken] = true;
-  const handle = logHandler(as);
+  const handle = as === "text" ? (event) => { sent.take(gcp(event)); } : logHandler(as);
   for (const [method, level] of Object.entries(CONSOLE)) {
+    const plain = console[method];
     console[method] = (...args) => {
+      if (as === "text") plain.apply(console, args);
       const msg = args.length === 1 && args[0] instanceof Error ? args[0] : format(...args).trim();
       if (msg !== "") handle({ level, msg, timestamp: Date.now() });
     };

@@ -11,6 +11,7 @@
 //   TICKLAKE_WAREHOUSE_DIRS      the only places where tables lie: folders and s3:// prefixes, separated by commas
 //   TICKLAKE_LOG                 fatal, error, warn (default), info, debug, trace
 //   LOG_FORMAT                   text (default), json, gcp: see log.js
+//   LOG_EXPORT                   gcp: the log goes to Google Cloud Logging's API as well: see log-export.js
 //   NODE_RED_CREDENTIAL_SECRET   key that encrypts credentials; made once and kept in the user directory otherwise
 const { createHash, randomBytes, timingSafeEqual } = require("node:crypto");
 const { existsSync, mkdirSync, readFileSync, writeFileSync } = require("node:fs");

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { load, loadAll, YAML11_SCHEMA } from "js-yaml";
 import { readConfig } from "../../lib/config";
 import { shippedFlows } from "../support/flows";
+import { startGcpLogging, type GcpLogging } from "../support/gcp-logging";
 import { root, temporaryFolder, until } from "../support/start";
 
 type Json = Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any -- other people's file formats
@@ -318,5 +319,65 @@ describe("what the container runs", function () {
     const folderInstead = await run({ ...env, TICKLAKE_CONFIG: folder });
     assert.equal(await folderInstead.ended, 1);
     assert.match(folderInstead.output(), /is a folder, not a configuration\. \(A container engine makes one/);
+  });
+
+  describe("LOG_EXPORT=gcp", () => {
+    const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736", SPAN = "00f067aa0ba902b7", SECRET = "pl4nted-secret";
+    const folder = temporaryFolder("log-export"), flows = join(folder, "flows.json");
+    /** A function prints and warns, and iceberg-out refuses what it is given, for a message with a trace. */
+    writeFileSync(flows, JSON.stringify([
+      { id: "tab", type: "tab", label: "Log" },
+      { id: "once", type: "inject", z: "tab", name: "", props: [], once: true, onceDelay: 0.1, repeat: "", crontab: "", topic: "", wires: [["print"]], x: 1, y: 1 },
+      { id: "print", type: "function", z: "tab", name: "Printer", outputs: 1, wires: [["sink"]], libs: [], x: 1, y: 1, func: `console.log("printed ${SECRET}");\nnode.warn("warned ${SECRET}");\nreturn { payload: 5, traceparent: "00-${TRACE}-${SPAN}-01" };` },
+      { id: "sink", type: "iceberg-out", z: "tab", name: "Lake", catalog: "catalog", table: "db.t", wires: [[], []], x: 1, y: 1 },
+      { id: "catalog", type: "iceberg-catalog", name: "local", catalogType: "hadoop", warehouse: "./warehouse" },
+    ]));
+    let server: GcpLogging;
+    beforeEach(async () => { server = await startGcpLogging(); });
+    afterEach(() => { server.stop(); });
+    const exported = (more: Record<string, string> = {}): Promise<Run> => run({ FLOW: flows, LOG_EXPORT: "gcp", LOG_ENDPOINT: server.endpoint, GOOGLE_CLOUD_PROJECT: "trades", METADATA_SERVER_DETECTION: "none", KAFKA_SASL_PASSWORD: SECRET, ...more });
+
+    it("every entry arrives once with all its fields, through an outage of the API and up to the last one before the end; standard output goes on", async () => {
+      server.answer = { code: 14, details: "down for a while" };
+      const one = await exported({ LOG_NAME: "pipeline" });
+      await until("the outage to be told", one.output, (output) => /\[warn\] Google Cloud Logging cannot be written to: 14 UNAVAILABLE: down for a while\. What is logged waits/.test(output));
+      await until("the sink's error on standard output", one.output, (output) => output.includes("msg.payload"));
+      server.answer = "ok";
+      const find = (text: string | RegExp) => server.entries().filter(({ message }) => (typeof text === "string" ? message === text : text.test(message)));
+      await until("the sink's error in the log", () => find(/msg\.payload/).length, (n) => n > 0);
+      assert.equal(await one.stop(), 0);
+
+      const [refused] = find(/msg\.payload/), [warned] = find("warned ***");
+      assert.deepEqual([find(/msg\.payload/).length, find("warned ***").length, find("printed ***").length], [1, 1, 1]);
+      assert.deepEqual({ ...refused, insertId: "", message: "", stack: "", time: "" }, {
+        insertId: "", message: "", stack: "", time: "", severity: "ERROR", labels: { node: "sink", type: "iceberg-out", name: "Lake", flow: "tab", ...(refused!.labels["code"] ? { code: refused!.labels["code"] } : {}) }, trace: `projects/trades/traces/${TRACE}`, spanId: SPAN, traceSampled: true,
+      });
+      assert.deepEqual([warned!.severity, warned!.labels, warned!.trace], ["WARNING", { node: "print", type: "function", name: "Printer", flow: "tab" }, ""]);
+      assert.ok(Math.abs(Date.now() - Date.parse(refused!.time)) < 180_000);
+      assert.equal(find("Started flows").length, 1);
+      assert.equal(find("Stopped flows").length, 1, "logged after SIGTERM");
+      assert.doesNotMatch(JSON.stringify(server.requests), new RegExp(SECRET));
+      assert.match(one.output(), /\[info\] Google Cloud Logging answers again/);
+      for (const { logName, resource, partialSuccess } of server.requests) assert.deepEqual({ logName, resource, partialSuccess }, { logName: "projects/trades/logs/pipeline", resource: { type: "global", labels: { project_id: "trades" } }, partialSuccess: true });
+      const first = server.requests[0]!.entries[0]!.insertId;
+      assert.ok(server.requests.filter(({ entries }) => entries.some(({ insertId }) => insertId === first)).length > 1, "it was tried again");
+    });
+
+    it("an API that hangs holds up neither the flows nor the end", async () => {
+      server.answer = "never";
+      const one = await exported();
+      await until("the sink's error on standard output", one.output, (output) => output.includes("msg.payload"));
+      await until("a request", () => server.requests.length, (n) => n > 0);
+      const began = performance.now();
+      assert.equal(await one.stop(), 0);
+      assert.ok(performance.now() - began < 15_000, "the time that the last call leaves");
+      assert.match(one.output(), /Stopped flows\n(.*\n)*.*\[warn\] \d+ entries of the log did not reach Google Cloud Logging; they stand on standard output\./);
+    });
+
+    it("says what is wrong with it before anything runs", async () => {
+      const one = await exported({ LOG_ENDPOINT: "http://example.com" });
+      assert.equal(await one.ended, 1);
+      assert.match(one.output(), /^LOG_ENDPOINT is not encrypted/);
+    });
   });
 });
