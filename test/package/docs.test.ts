@@ -87,6 +87,15 @@ describe("documentation", () => {
     }
   });
 
+  it("SECURITY.md counts the packages as package.json has them, and none that is installed with this one runs a script", () => {
+    const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, object>;
+    const words = ["None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"];
+    const [required, optional] = [dependencies!, optionalDependencies!].map((packages) => words[Object.keys(packages).length]!);
+    assert.ok(readFileSync(join(root, "SECURITY.md"), "utf8").includes(`${required} packages are required, ${optional!.toLowerCase()} are optional`));
+    const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as { packages: Record<string, { hasInstallScript?: boolean; dev?: boolean }> };
+    assert.deepEqual(Object.entries(lock.packages).filter(([path, { hasInstallScript, dev }]) => path !== "" && hasInstallScript && !dev).map(([path]) => path), []);
+  });
+
   it("calls the two commands at the top of the README as package.json has them", () => {
     const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> };
     const top = readFileSync(join(root, "README.md"), "utf8").slice(0, 800);
