@@ -119,7 +119,8 @@ describe("compose.yaml", () => {
     assert.equal(flattener!["environment"].SOURCE, "none");
     // Transactional ids are made of group, topic and partition: whoever has the partition fences who had it before, in whatever process.
     const flow = JSON.parse(text("flows", "6 Documented pipeline", "Documented pipeline.json")) as Json[];
-    assert.deepEqual(flow.filter(({ type }) => type === "kafka-out").map(({ transactionalIdPrefix }) => transactionalIdPrefix as string), ["", ""]);
+    const group = flow.find(({ type, name }) => type === "group" && /Flattener/.test(name as string))!["id"] as string;
+    assert.deepEqual(flow.filter(({ type, g }) => type === "kafka-out" && g === group).map(({ transactional, transactionalIdPrefix }) => [transactional, transactionalIdPrefix] as unknown[]), [[true, ""]]);
     assert.deepEqual(flow.filter(({ type }) => type === "iceberg-out").map(({ writerId }) => writerId as string), [""]);
   });
 
