@@ -34,7 +34,7 @@ export function missingPackages() {
 export function ensureInstalled(log = console.log) {
   const missing = missingPackages();
   if (!missing.length) return;
-  log(missing[0] === "everything" ? "Installing packages (once, about a minute) ..." : `Installing packages (${missing.length} changed) ...`);
+  log(missing[0] === "everything" ? "Installing packages (once, one to several minutes) ..." : `Installing packages (${missing.length} changed) ...`);
   // --include=dev: Node-RED itself is one, whatever NODE_ENV says. --ignore-scripts: we build ourselves, below.
   const result = npm(["ci", "--include=dev", "--no-fund", "--no-audit", "--loglevel=error", "--ignore-scripts"]);
   if (result.status !== 0) throw new SetupError("npm ci failed; the reason stands above. `npm start` and `npm test` need the npm registry once.");
