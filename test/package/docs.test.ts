@@ -64,6 +64,20 @@ describe("documentation", () => {
     for (const file of texts) for (const [word] of readFileSync(file, "utf8").matchAll(/\b[A-Z]+(?:_[A-Z]+)+\b/g)) if (prefixes.test(word)) assert.ok(word in ERROR_KINDS, `${relative(root, file)}: ${word}`);
   });
 
+  it("shows pictures that are pictures, none of them large or forgotten, and none of them in the package", () => {
+    const folder = join(root, "docs", "images");
+    const shown = new Set(pages.flatMap((page) => [...readFileSync(page, "utf8").matchAll(/!\[[^\]]+\]\(([^)\s]+\.png)\)/g)].map(([, file]) => join(dirname(page), file!))));
+    assert.deepEqual([...shown].sort(), readdirSync(folder).map((file) => join(folder, file)).sort());
+    for (const file of shown) {
+      const png = readFileSync(file);
+      assert.equal(png.subarray(1, 4).toString("latin1"), "PNG", file);
+      assert.ok(png.length > 15_000 && png.length <= 150_000, `${file}: ${png.length} bytes`);
+      assert.ok(png.readUInt32BE(16) >= 600 && png.readUInt32BE(20) >= 400, `${file}: width and height`);
+    }
+    const { files } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { files: string[] };
+    assert.ok(files.length > 0 && files.every((file) => !file.startsWith("docs")));
+  });
+
   it("has a page for every node, and the README's table names it", () => {
     const readme = readFileSync(join(root, "README.md"), "utf8");
     for (const type of nodeTypes()) {

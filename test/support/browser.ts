@@ -58,19 +58,25 @@ export function complaints(page: Page, type: string): Promise<string[]> {
   }, type);
 }
 
-/** The editor in the dark: Node-RED 5 brings such a theme, in Node-RED 4 its own variables are set as themes for it do. */
-export function darken(page: Page): Promise<unknown> {
-  return page.evaluate(() => {
+/** The editor in the dark, or in the light again: Node-RED 5 brings such a theme, in Node-RED 4 its own variables are set as themes for it do. */
+export function darken(page: Page, dark = true): Promise<unknown> {
+  return page.evaluate((on) => {
+    if (!on) {
+      document.documentElement.classList.remove("nr-theme-dark");
+      document.getElementById("test-dark-theme")?.remove();
+      return;
+    }
     const background = (): string => getComputedStyle(document.documentElement).getPropertyValue("--red-ui-primary-background");
     const before = background();
     document.documentElement.classList.add("nr-theme-dark");
     if (background() !== before) return;
     const style = document.createElement("style");
-    const dark = { "primary-background": "#15151a", "secondary-background": "#1b1b23", "primary-text-color": "#f0f0f0", "secondary-text-color": "#aaa", "form-background": "#1b1b23", "form-text-color": "#f0f0f0",
+    const colours = { "primary-background": "#15151a", "secondary-background": "#1b1b23", "primary-text-color": "#f0f0f0", "secondary-text-color": "#aaa", "form-background": "#1b1b23", "form-text-color": "#f0f0f0",
       "form-input-background": "#0e0e12", "form-input-border-color": "#2a2a2c", "form-button-background": "#22222c", "form-tips-background": "#120c00", "form-placeholder-color": "#8a8a8a", "text-color-code": "#00d4c8", "text-color-link": "#e84a4a" };
-    style.textContent = `:root { color-scheme: dark; ${Object.entries(dark).map(([name, value]) => `--red-ui-${name}: ${value};`).join(" ")} }`;
+    style.id = "test-dark-theme";
+    style.textContent = `:root { color-scheme: dark; ${Object.entries(colours).map(([name, value]) => `--red-ui-${name}: ${value};`).join(" ")} }`;
     document.head.append(style);
-  });
+  }, dark);
 }
 
 /** The texts of the open dialog that are hard to read: their contrast with what lies behind them is below 4.5 (WCAG 2, AA). The editor's own buttons are its own affair. */
