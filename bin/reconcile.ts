@@ -7,7 +7,7 @@ import { countFile } from "../lib/reconcile/csv";
 import { countTable } from "../lib/reconcile/iceberg";
 import { countTopic } from "../lib/reconcile/kafka";
 import { countPinot } from "../lib/reconcile/pinot";
-import { parseRange, reconcile, type Place } from "../lib/reconcile/run";
+import { parseRange, reconcile, type Place, type Reconciliation } from "../lib/reconcile/run";
 import { CatalogTables } from "../lib/sql/catalog-tables";
 import { SqlEngine } from "../lib/sql/engine";
 import { findFile, type FileRules } from "../lib/trades/csv";
@@ -16,7 +16,7 @@ import { parseSymbols } from "../lib/units";
 import { catalogFor, kafkaFor, print, say, settingsOf } from "./servers";
 
 /** The package's files are found as in a flow. */
-const FILES: FileRules = { baseDir: process.cwd(), bundledDir: join(dirname(dirname(__dirname)), "resources") };
+export const PACKAGE_FILES: FileRules = { baseDir: process.cwd(), bundledDir: join(dirname(dirname(__dirname)), "resources") };
 const EQUAL = 0, DIFFERENT = 3;
 
 /** `ticklake reconcile`: what differs between the places of the pipeline. Needs no Node-RED, writes nothing. */
@@ -28,11 +28,16 @@ export async function runReconcile(asked: Asked, environment: NodeJS.ProcessEnv)
   const { places, close } = openPlaces(asked, environment);
   try {
     const result = await reconcile(places, range, { maxDifferences: Number(setting("max-differences")), progress: (text) => { say(`${text} ...`); }, ...(symbols.length > 0 ? { symbols: new Set(symbols) } : {}) });
-    await print(values.get("format") === "json" ? JSON.stringify(result) : reconciliationText(result));
-    return result.equal ? EQUAL : DIFFERENT;
+    return await report(result, values.get("format"));
   } finally {
     await close();
   }
+}
+
+/** The result on standard output, and its exit code. */
+export async function report(result: Reconciliation, format: string | undefined): Promise<number> {
+  await print(format === "json" ? JSON.stringify(result) : reconciliationText(result));
+  return result.equal ? EQUAL : DIFFERENT;
 }
 
 /** The places that a command line names, in the order of the pipeline: the file first, then the topics, Iceberg, Pinot. @throws TicklakeError CONFIG_INVALID */
@@ -42,7 +47,7 @@ export function openPlaces(asked: Asked, environment: NodeJS.ProcessEnv): { plac
   const kafka = kafkaFor(setting, environment), engine = new SqlEngine(), tables = new CatalogTables();
   const places: Place[] = [];
   const file = asked.values.get("file");
-  if (file !== undefined) places.push({ name: `file ${file}`, count: async (range, signal) => countFile(await findFile(file, FILES), parseReplayConfig({}), range, signal) });
+  if (file !== undefined) places.push({ name: `file ${file}`, count: async (range, signal) => countFile(await findFile(file, PACKAGE_FILES), parseReplayConfig({}), range, signal) });
   for (const [place, option] of [["source", "source-topic"], ["dest", "dest-topic"]] as const) {
     if (!without.has(place)) places.push({ name: `Kafka ${setting(option)}`, count: (range, signal) => countTopic(kafka, setting(option), range, signal) });
   }

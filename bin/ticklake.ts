@@ -14,6 +14,7 @@ import { TicklakeError } from "../lib/errors";
 import { findNodeRed } from "./find-node-red";
 import { runFlow, type RunningFlow } from "./run-flow";
 import { createPinot, queryPinot } from "./pinot";
+import { runPipeline } from "./pipeline";
 import { runReconcile } from "./reconcile";
 import { say } from "./servers";
 import { runSql } from "./sql";
@@ -25,7 +26,7 @@ const DOCUMENTED = join("6 Documented pipeline", "Documented pipeline.json");
 const OK = 0, FAILED = 1, USAGE = 2, ENDED_AT_ONCE = 130;
 
 /** Commands that run no flow, and need no Node-RED. */
-const ALONE: Readonly<Record<string, (asked: Asked, environment: NodeJS.ProcessEnv) => Promise<number>>> = { sql: runSql, reconcile: runReconcile, "pinot create": createPinot, "pinot query": queryPinot };
+const ALONE: Readonly<Record<string, (asked: Asked, environment: NodeJS.ProcessEnv) => Promise<number>>> = { sql: runSql, reconcile: runReconcile, pipeline: runPipeline, "pinot create": createPinot, "pinot query": queryPinot };
 
 async function main(argv: readonly string[]): Promise<number> {
   const { version } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string };
@@ -93,13 +94,16 @@ async function untilEnd(running: RunningFlow, stopped: Promise<void>, quiet: boo
 function signalled(): Promise<void> {
   return new Promise((done) => {
     let asked = false;
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {
+    const stop = (): void => {
       if (asked) process.exit(ENDED_AT_ONCE);
       asked = true;
       progress.end();
       say("Stopping; writing what is under way ... (once more ends it at once)");
       done();
-    });
+    };
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
+    // A process that was started by `ticklake pipeline` does not outlive it.
+    if (process.channel) process.once("disconnect", stop);
   });
 }
 

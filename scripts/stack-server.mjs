@@ -63,8 +63,8 @@ export async function serve({ dataDir = stackDir, pinot = true, ports = {}, log 
     line("Kafka", `localhost:${at.kafka}`), line("S3", `http://localhost:${at.s3}   minioadmin / minioadmin, bucket warehouse`), line("REST catalog", `http://localhost:${at.rest}   tables in s3://warehouse/rest`),
     ...(pinot ? [line("Pinot", `http://localhost:${at.pinot}   controller and console; broker http://localhost:${at.broker}`)] : []),
     line("Data", `${resolve(dataDir)}/*-data   (kept; remove the folders to begin anew)`), "",
-    "  The documented pipeline on it, in another terminal:",
-    "    npm run ticklake -- generate", "    npm run ticklake -- flatten --starting-offsets earliest",
+    "  The documented pipeline on it, in another terminal: all of it on recorded trades, or part by part",
+    `    npm run ticklake -- pipeline${pinot ? "" : " --without pinot"}`, "    npm run ticklake -- generate", "    npm run ticklake -- flatten --starting-offsets earliest",
     '    npm run ticklake -- sql "SELECT S AS symbol, COUNT(*) AS trades FROM local.db.flattened_stocks GROUP BY S"', "", "  Ctrl-C stops all.", "",
   ].join("\n"));
   return foreground({ name: "A server of the stack", ended: stack.ended, stop: () => stack.stop(), logs: () => stack.logs(), log });

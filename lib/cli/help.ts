@@ -10,7 +10,7 @@ export function overview(version: string): string {
     ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), "",
     "ticklake <command> --help tells the options and their defaults.",
     "Ctrl-C writes what is under way and prints the statistics; a second one ends at once.",
-    "Exit codes: 0 done or stopped cleanly, 1 failure, 2 a command line that cannot be meant so, 130 ended at once by a second Ctrl-C.", "",
+    "Exit codes: 0 done or stopped cleanly, 1 failure, 2 a command line that cannot be meant so, 3 compared places differ, 130 ended at once by a second Ctrl-C.", "",
   ].join("\n");
 }
 

@@ -3,7 +3,7 @@
  * environment of the flow all come from here. Pure.
  */
 
-import { BROKER_URL, CONTROLLER_URL } from "../pinot/settings";
+import { BROKER_URL } from "../pinot/settings";
 
 /** One `--name value`. */
 export interface Parameter {
@@ -59,8 +59,10 @@ const CATALOG: readonly Parameter[] = [
 
 const FORMAT: Parameter = { name: "format", value: "name", kind: "choice", choices: ["table", "json", "jsonl", "csv"], default: "table", help: "how the rows are printed; json and jsonl: one object per line" };
 const REST_URI: Parameter = { name: "rest-uri", value: "url", kind: "text", env: "ICEBERG_REST_URI", help: "a REST catalog instead of a folder; --iceberg-warehouse is then its name there" };
+/** The documentation gives port 9000 to Pinot's console and to the S3 store; here the store keeps it. */
+const STACK_CONTROLLER = "http://localhost:9002";
 const PINOT_TABLE: Parameter = { name: "table", value: "name", kind: "text", default: "flattened_stocks", env: "PINOT_TABLE", help: "Pinot's real-time table" };
-const CONTROLLER: Parameter = { name: "controller", value: "url", kind: "text", default: CONTROLLER_URL, env: "PINOT_CONTROLLER_URL", help: "Pinot's controller; that of npm run stack is http://localhost:9002" };
+const CONTROLLER: Parameter = { name: "controller", value: "url", kind: "text", default: STACK_CONTROLLER, env: "PINOT_CONTROLLER_URL", help: "Pinot's controller" };
 const BROKER: Parameter = { name: "broker", value: "url", kind: "text", default: BROKER_URL, env: "PINOT_BROKER_URL", help: "Pinot's broker" };
 
 const GROUP_REPLACES = "There is no checkpoint folder: the consumer group (--group-id, GROUP_ID) holds how far the topic is read, and what is written to the destination topic is committed together with it.";
@@ -149,7 +151,7 @@ const OWN: readonly Command[] = [
       PARTITIONS, REPLICATION,
       { name: "wait", value: "duration", kind: "duration", default: "60 seconds", help: "for all partitions to be read; 0 = do not wait" }, HELP,
     ],
-    example: "ticklake pinot create --controller http://localhost:9002 --create-topic --if-not-exists",
+    example: "ticklake pinot create --create-topic --if-not-exists",
   },
   {
     name: "pinot query", summary: "asks Pinot; its exceptions end with code 1", positionals: { usage: '"<SQL>"', least: 1, most: 1 },
@@ -174,7 +176,23 @@ const OWN: readonly Command[] = [
       { name: "max-differences", value: "n", kind: "whole", least: 1, default: "100", help: "symbol-hours that are listed at the most; all are counted" },
       { name: "format", value: "name", kind: "choice", choices: ["table", "json"], default: "table", help: "for people, or the whole result as one object" }, HELP,
     ],
-    example: "ticklake reconcile --from 2013-10-07 --to 2013-10-08 --controller http://localhost:9002",
+    example: "ticklake reconcile --from 2013-10-07 --to 2013-10-08",
+  },
+  {
+    name: "pipeline", summary: "the whole pipeline on a recorded file: replays it, flattens it into topic, Iceberg and Pinot, and compares all of them with it (code 3: they differ)", positionals: { usage: "[file.csv[.gz]]", least: 0, most: 1 },
+    parameters: [
+      BROKERS, SOURCE_TOPIC, DEST_TOPIC, TABLE, ...CATALOG, CONTROLLER, BROKER, { ...PINOT_TABLE, name: "pinot-table" },
+      { name: "pinot-kafka-brokers", value: "host:port,...", kind: "list", env: "PINOT_KAFKA_BROKERS", help: "Kafka as Pinot's servers reach it; the same as --kafka-brokers without it" },
+      { name: "symbols", value: "S ...", kind: "list", env: "SYMBOLS", help: "only these; all without it" },
+      { name: "rate", value: "n", kind: "number", env: "CSV_RATE", help: "trades a second; without it as fast as Kafka takes them" },
+      { name: "processing-time", value: "duration", kind: "duration", default: "10 seconds", env: "PROCESSING_TIME", help: "longest time between two commits" },
+      { name: "group-id", value: "name", kind: "text", default: "ticklake-flattener", env: "GROUP_ID", help: "consumer group of the flattener" },
+      PARTITIONS, REPLICATION,
+      { name: "without", value: "place", kind: "choice", choices: ["pinot"], many: true, help: "a place that is not there" },
+      { name: "patience", value: "duration", kind: "duration", default: "90 seconds", help: "when nothing moves for so long, what there is is compared" },
+      { name: "format", value: "name", kind: "choice", choices: ["table", "json"], default: "table", help: "of the comparison" }, HELP,
+    ],
+    example: "ticklake pipeline trades.csv.gz",
   },
   {
     name: "run", summary: "any flow, without the editor", positionals: { usage: "<flow.json>", least: 1, most: 1 },

@@ -8,8 +8,8 @@ import { type Asked, UsageError } from "./arguments";
 import { settingOf } from "./settings";
 
 /** Where Pinot is, and who asks: --controller and --broker before the environment. @throws TicklakeError CONFIG_INVALID */
-export function pinotOf({ values }: Pick<Asked, "values">, variable: Variable): PinotOptions {
-  return parsePinot({ controllerUrl: values.get("controller"), brokerUrl: values.get("broker") }, {}, variable);
+export function pinotOf(asked: Pick<Asked, "command" | "values">, variable: Variable): PinotOptions {
+  return parsePinot({ controllerUrl: settingOf(asked, "controller", variable), brokerUrl: settingOf(asked, "broker", variable) }, {}, variable);
 }
 
 /**
