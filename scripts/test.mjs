@@ -33,7 +33,7 @@ const SUITES = [
   { name: "alpaca", minutes: 10, ...mocha("integration/alpaca"), built: true, wants: ["node22", "node-red-5"] },
   { name: "kafka", minutes: 20, ...mocha("integration/kafka"), built: true, wants: ["python", "kafka", "java-17"] },
   // One Pinot and one broker for all its files.
-  { name: "pinot", minutes: 10, ...mocha("integration/pinot"), built: true, wants: ["pinot", "kafka", "java-17", "chromium"] },
+  { name: "pinot", minutes: 15, ...mocha("integration/pinot"), built: true, wants: ["pinot", "kafka", "java-17", "versitygw", "chromium"] },
   { name: "flows", minutes: 15, ...mocha("flows"), built: true, wants: ["python", "kafka", "java-17", "node22", "node-red-5"] },
   { name: "cli", minutes: 10, ...mocha("cli"), built: true, wants: ["kafka", "java-17", "versitygw"] },
   { name: "package", minutes: 10, ...mocha("package"), built: true, wants: ["node22", "node-red-5"] },

@@ -5,7 +5,7 @@ import type { Browser } from "playwright-core";
 import { parseTable, runTableOperation } from "../../../lib/pinot/table";
 import { complaints, Editor, launch, openPage, shot } from "../../support/browser";
 import { type FlowNode, shippedFlows } from "../../support/flows";
-import { createTopic, produce, sharedKafka } from "../../support/kafka";
+import { createTopic, endOffsets, produce, sharedKafka } from "../../support/kafka";
 import { clusterFor, sharedPinot, type SharedPinot, uniqueTable } from "../../support/pinot";
 import { killAll, start, temporaryFolder, until } from "../../support/start";
 
@@ -100,5 +100,34 @@ describe("the shipped flow of Pinot, running", function () {
     assert.equal(await red.stop(), 0);
     const said = red.output().split("\n").filter((line) => /\[(warn|error|fatal)\]/.test(line));
     assert.deepEqual(said.filter((line) => !/\[warn\].*(It is waited for|It is tried again)/.test(line)), []);
+  });
+
+  it("the documented pipeline with OLAP=on makes its table when the topic is there, and shows what Pinot answers; without it nothing looks for Pinot", async () => {
+    const shipped = shippedFlows().find((flow) => flow.name.startsWith("6 "))!.nodes;
+    const serve = async (name: string, more: Record<string, string>) => {
+      const userDir = join(temporaryFolder(name), "user");
+      mkdirSync(userDir);
+      writeFileSync(join(userDir, "flows.json"), JSON.stringify(shipped));
+      writeFileSync(join(userDir, ".ticklake.json"), "{}");
+      return start({ userDir, env: { KAFKA_BROKERS: brokers, OUTPUT_MODE: "kafka-only", INTERVAL: "0.2", STARTING_OFFSETS: "earliest", SOURCE_TOPIC: `raw_${name}_${table}`, DEST_TOPIC: `${name}_${table}`, GROUP_ID: `${name}_${table}`, ...more } });
+    };
+    const complained = (output: string): string[] => output.split("\n").filter((line) => /\[(warn|error|fatal)\]/.test(line) && !/\[warn\].*(It is waited for|It is tried again)/.test(line));
+
+    const red = await serve("olap", { OLAP: "on", PINOT_CONTROLLER_URL: pinot.controllerUrl, PINOT_BROKER_URL: pinot.brokerUrl, PINOT_TABLE: `olap_${table}` });
+    const { page, problems } = await openPage(browser, `${red.url}/dashboard/pipeline`);
+    const cells = async (): Promise<string> => (await page.locator(".nrdb-ui-table").last().locator("tbody").innerText({ timeout: 2000 })).replace(/\s+/g, " ");
+    await until("what Pinot answers", cells, (text) => /AAPL [\d,]+ \d+\.\d\d [\d,]+ \d{4}-\d\d-\d\d/.test(text), 90_000).catch((error: Error) => { throw new Error(`${error.message}\n${red.output()}`); });
+    await page.waitForSelector("text=/Pinot table/");
+    await shot(page, "pipeline-dashboard-olap");
+    assert.deepEqual(problems, []);
+    await page.close();
+    assert.equal(await red.stop(), 0);
+    assert.deepEqual(complained(red.output()), []);
+
+    // No variable of Pinot, and nobody at its usual port: nothing is asked, so nothing fails.
+    const plain = await serve("plain", { PINOT_CONTROLLER_URL: "", PINOT_BROKER_URL: "" });
+    await until("trades in the topic", () => endOffsets(brokers, `plain_${table}`).catch(() => [0]), (ends) => ends.reduce((a, b) => a + b, 0) > 100, 60_000);
+    assert.equal(await plain.stop(), 0);
+    assert.deepEqual(complained(plain.output()), []);
   });
 });
