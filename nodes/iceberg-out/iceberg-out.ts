@@ -18,6 +18,7 @@ import { openSink, withToken, type NodeSink } from "../shared/delivery";
 import { closeBudget } from "../shared/delivery/last-call";
 import { completeWatch } from "../shared/complete-watch";
 import { useEncoder } from "../shared/encoder";
+import { exportEndpoint } from "../shared/export";
 import { observe } from "../shared/observe";
 import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { StatusLine } from "../shared/status";
@@ -41,6 +42,7 @@ const OPEN_TABLES = 64;
 const CLOSE_MS = 12_000;
 
 export = (RED: NodeAPI): void => {
+  exportEndpoint(RED, "iceberg-out");
   adminEndpoint(RED, "get", "iceberg-out/:id/rate", "iceberg-out.read", ({ params }) => Promise.resolve({ rate: (RED.nodes.getNode(params["id"] ?? "") as SinkNode | null)?.rate?.() ?? null }));
 
   defineNode<SinkNode>(RED, "iceberg-out", (node, config) => {

@@ -3,9 +3,9 @@ import { asTicklakeError, TicklakeError } from "../../lib/errors";
 import { operationName, type OperationResult, runOperation } from "../../lib/iceberg/operations";
 import { plainResult, summaryText } from "../../lib/iceberg/operations/summary";
 import { catalogOf } from "../iceberg-catalog/catalogs";
-import { defineNode, type RawConfig, short } from "../shared/define";
+import { answerMessages } from "../shared/answers";
+import { defineNode, type RawConfig } from "../shared/define";
 import { typedProperty } from "../shared/properties";
-import { StatusLine } from "../shared/status";
 
 /** What a message may say of its own. */
 type Asking = NodeMessage & { operation?: unknown; table?: unknown; options?: unknown };
@@ -13,34 +13,18 @@ type Asking = NodeMessage & { operation?: unknown; table?: unknown; options?: un
 export = (RED: NodeAPI): void => {
   defineNode(RED, "iceberg-table", (node, config) => {
     const catalog = catalogOf(RED, config["catalog"]);
-    const status = new StatusLine(node);
-    const closing = new AbortController();
-    const running = new Set<Promise<unknown>>();
 
-    async function run(msg: Asking): Promise<OperationResult> {
+    answerMessages(node, async (msg, { signal, progress }) => {
+      const result = await run(msg, signal, progress).catch((caught: unknown) => { throw asTicklakeError(caught); });
+      for (const warning of (result["warnings"] as string[] | undefined) ?? []) node.warn(warning);
+      return { msg: { payload: plainResult(result) }, status: `${summaryText(result)}, ${result.ms} ms` };
+    });
+
+    async function run(msg: Asking, signal: AbortSignal, progress: (text: string) => void): Promise<OperationResult> {
       const { operation, table, options } = await readRequest(RED, node, config, msg);
-      status.idle(`${operation} …`);
-      return runOperation({ catalog, table, operation, options }, { signal: closing.signal, progress: (text) => { status.idle(short(`${operation}: ${text}`)); } });
+      progress(`${operation} …`);
+      return runOperation({ catalog, table, operation, options }, { signal, progress: (text) => { progress(`${operation}: ${text}`); } });
     }
-
-    node.on("input", (msg, send, done) => {
-      const work = run(msg).then((result) => {
-        status.ok(short(`${summaryText(result)}, ${result.ms} ms`));
-        for (const warning of (result["warnings"] as string[] | undefined) ?? []) node.warn(warning);
-        send({ ...msg, payload: plainResult(result) } as NodeMessage);
-        done();
-      }).catch((caught: unknown) => {
-        const error = asTicklakeError(caught);
-        if (!closing.signal.aborted) status.fail(short(error.message));
-        done(error);
-      }).finally(() => running.delete(work));
-      running.add(work);
-    });
-
-    node.on("close", (done: () => void) => {
-      closing.abort();
-      void Promise.allSettled([...running]).then(() => { status.end(); done(); });
-    });
   });
 };
 

@@ -10,6 +10,7 @@ import { completeWatch } from "../shared/complete-watch";
 import { defineNode } from "../shared/define";
 import { openSink } from "../shared/delivery";
 import { closeBudget } from "../shared/delivery/last-call";
+import { exportEndpoint } from "../shared/export";
 import { observe } from "../shared/observe";
 import { isPerMessage, withTypedProperty } from "../shared/properties";
 import { OutStatus } from "./out-status";
@@ -22,6 +23,7 @@ const CLOSE_MS = 12_000;
 
 /** Writes messages to Kafka; a message is done when Kafka has it. */
 export = (RED: NodeAPI): void => {
+  exportEndpoint(RED, "kafka-out");
   defineNode(RED, "kafka-out", (node, config) => {
     const options = parseKafkaSinkOptions(withoutTyped(config), node.id, supportedCompressions());
     const typed = config["topicType"] ?? "str";

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import icebergCatalog from "../../nodes/iceberg-catalog/iceberg-catalog";
 import icebergTable from "../../nodes/iceberg-table/iceberg-table";
-import { load as loadNode, type Message, type NodeModule, type Rig, until, useHelper } from "../support/helper";
+import pipelineMetrics from "../../nodes/pipeline-metrics/pipeline-metrics";
+import type { NodeFigures, Sample } from "../../lib/metrics/sample";
+import { load as loadNode, type Message, type NodeModule, type Rig, testNode, until, useHelper } from "../support/helper";
 import { appendRows, createTable, dayOfTrades, temporaryCatalog, type TestCatalog } from "../support/tables";
 
 describe("node iceberg-table", () => {
@@ -79,6 +81,19 @@ describe("node iceberg-table", () => {
       assert.ok(await catalog.tableExists({ namespace: ["db"], name: "flattened_stocks" }), "nothing was dropped");
     });
   }
+
+  it("is counted as other nodes are: messages in, results out, how long the last one took, errors", async () => {
+    const rig = await loadNode(pipelineMetrics as unknown as NodeModule, "pipeline-metrics", { interval: "0.1" }, {
+      outputs: 1, modules: [icebergCatalog, icebergTable] as unknown as NodeModule[],
+      configs: [{ id: "cat0", type: "iceberg-catalog", catalogName: "local", catalogType: "hadoop", warehouse: folder }],
+      nodes: [{ id: "asked", type: "iceberg-table", catalog: "cat0", table: "db.flattened_stocks", tableType: "str", operation: "describe", options: "{}", optionsType: "json", wires: [[]] }],
+    });
+    for (const msg of [{}, {}, { table: "db.nowhere" }]) testNode("asked").receive(msg);
+    const counted = (): NodeFigures | undefined => (rig.outputs[0]!.at(-1)?.payload as Sample | undefined)?.nodes.find(({ id }) => id === "asked");
+    await until(() => counted()?.recordsOut === 2 && counted()?.errors === 1, "its figures");
+    assert.equal(counted()!.recordsIn, 3);
+    assert.ok(counted()!.batchDurationMs! > 0);
+  });
 
   it("stops in close without a trace", async () => {
     const rig = await load({ operation: "expire-snapshots", options: '{"olderThan":"2100-01-01"}' });
