@@ -12,7 +12,7 @@ async function shown(page: Page, what: RegExp): Promise<string> {
 }
 
 describe("Export as … in the browser", function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   let browser: Browser;
   before(async () => { browser = await launch(); });
   after(() => browser?.close());
