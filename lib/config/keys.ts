@@ -64,6 +64,7 @@ const KEYS: Readonly<Record<string, Readonly<Record<string, Key>>>> = {
     rate: key("CSV_RATE", number(), "for pace rate: trades a second", "1000"),
     time_shift: key("CSV_TIME_SHIFT", choice("none", "now"), "now: as if the first trade happened at the start", "none"),
     loop: key("CSV_LOOP", flag(), "again and again", "false"),
+    resume: key("CSV_RESUME", flag(), "go on where an earlier replay of the file into the topic was ended, killed or not", "false"),
   },
   iceberg: {
     table: key("ICEBERG_TABLE", text(), "table of the flattened trades; created when missing", "local.db.flattened_stocks"),
@@ -79,8 +80,9 @@ const KEYS: Readonly<Record<string, Readonly<Record<string, Key>>>> = {
     region: key("AWS_REGION", text(), "region, for a catalog that names none", "us-east-1"),
   },
   pinot: {
-    controller_url: key("PINOT_CONTROLLER_URL", url("https:", "http:"), "the controller's address", "http://localhost:9000"),
+    controller_url: key("PINOT_CONTROLLER_URL", url("https:", "http:"), "the controller's address", "http://localhost:9002"),
     broker_url: key("PINOT_BROKER_URL", url("https:", "http:"), "the broker's address", "http://localhost:8099"),
+    olap: key("OLAP", choice("on", "off"), "whether the flow makes the table and asks it; on where controller_url is set", "off"),
     username: key("PINOT_USERNAME", text(), "user name, where the cluster wants one", undefined),
     password: key("PINOT_PASSWORD", text(), "password", undefined, secret),
     token: key("PINOT_TOKEN", text(), "a token instead of user name and password", undefined, secret),
