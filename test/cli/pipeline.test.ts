@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand, startCommand, type Ended } from "../support/command";
 import { endOffsets, startKafka, untilCommitted, valuesOf, type RunningKafka } from "../support/kafka";
@@ -110,9 +110,12 @@ describe("the ticklake command, on real servers", function () {
     assert.match(stderr, /Success rate +100\.00 %/);
   });
 
-  it("replay: a recorded file goes into the topic and the command ends", async () => {
-    const { code, stderr } = await runCommand(["replay", "ticklake:sample-trades.csv", "--pace", "max", "--topic", "recorded", "--symbols", "IBM"], env);
+  it("replay, set by config.yaml: a recorded file goes into the topic and the command ends", async () => {
+    const folder = temporaryFolder("command-replay");
+    writeFileSync(join(folder, "config.yaml"), 'kafka:\n  bootstrap_servers: ["${BROKERS}"]\n  topic: elsewhere\nsymbols: [IBM]\ncsv:\n  pace: max\n');
+    const { code, stderr } = await runCommand(["replay", "ticklake:sample-trades.csv", "--topic", "recorded"], { BROKERS: kafka.brokers }, folder);
     assert.equal(code, 0, stderr);
+    assert.match(stderr, /^Settings from config\.yaml; the environment or the command line says otherwise of SOURCE_TOPIC\.$/m);
     const recorded = await trades("recorded");
     assert.ok(recorded.length > 0);
     assert.deepEqual([...new Set(recorded.map(({ S }) => S))], ["IBM"]);
