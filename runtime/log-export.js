@@ -101,7 +101,7 @@ class GcpExport {
   #sequence = 0;
   #run = randomBytes(6).toString("hex");
   #sending;
-  #api;
+  #opening;
   #timer;
   #pauseMs = TIMES.firstPause;
   #down = false;
@@ -136,6 +136,8 @@ class GcpExport {
     this.#ending = performance.now() + ms;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    // A process that ends before its first batch still has the package to load: its time begins then.
+    if (this.#waiting.length > 0) await Promise.race([this.#opened().catch(() => undefined), pause(ms, undefined, { ref: false })]);
     const timer = new AbortController(), end = pause(ms, "late", { signal: timer.signal }).catch(() => "late");
     while (this.#waiting.length > 0 || this.#sending) {
       if (await Promise.race([this.#sending ?? (this.#sending = this.#send()), end]) === "late") break;
@@ -164,10 +166,15 @@ class GcpExport {
     }, ms).unref();
   }
 
+  /** Loads the package, which takes a moment, and finds out who writes. Tried again when that fails. */
+  #opened() {
+    return this.#opening ??= this.open(this.settings).catch((error) => { this.#opening = undefined; throw error; });
+  }
+
   /** One batch; the next one follows. */
   async #send() {
     try {
-      const api = this.#api ??= await this.open(this.settings);
+      const api = await this.#opened();
       const batch = this.#batch();
       this.#sent = batch.length;
       try {
