@@ -5,10 +5,10 @@ import { adminEndpoint } from "./admin";
 
 /**
  * For the dialog of a sink: `{nodes, id, as}` with the nodes that the editor shows, deployed or not, -> the job that leads to that sink as text. Reads
- * neither credentials nor the environment: who may look at a flow learns no more from its export.
+ * neither credentials nor the environment; for those who may edit such a node, as its text names the user directory.
  */
 export function exportEndpoint(RED: NodeAPI, type: "iceberg-out" | "kafka-out"): void {
-  adminEndpoint(RED, "post", `${type}/export`, `${type}.read`, ({ body }): Promise<ExportedJob> => {
+  adminEndpoint(RED, "post", `${type}/export`, `${type}.write`, ({ body }): Promise<ExportedJob> => {
     const { nodes, id, as } = body as { nodes?: unknown; id?: unknown; as?: unknown };
     return Promise.resolve(exportJob(checked(nodes), String(id), exportFormat(as), RED.settings.userDir ?? process.cwd()));
   });
