@@ -1,6 +1,6 @@
 import { TicklakeError } from "../errors";
 import { Settlement } from "./settlement";
-import type { LedgerOptions } from "./settlement";
+import type { LedgerOptions } from "./ledger-options";
 import { Entry, PartitionQueue, PartRecord, SinkRecord, SourceRecord } from "./model";
 import type { PartOwner } from "./model";
 import { openPartitions, statsOf } from "./panel";
@@ -10,7 +10,7 @@ import type { BatchSpec, Delivery, SinkEvents, SourceEvents, SourceHandle, Sourc
 import { Traffic } from "./traffic";
 import type { Message, NodeRef } from "./traffic";
 
-export type { LedgerOptions, LedgerTime, Unprotected } from "./settlement";
+export type { LedgerOptions, LedgerTime, Unprotected } from "./ledger-options";
 export type { LedgerSink } from "./sinks";
 export type { Message, NodeRef } from "./traffic";
 
