@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
-import { Editor, complaints, launch, openPage, reasonAt, shot } from "../support/browser";
+import { Editor, complaints, darken, faint, launch, openPage, reasonAt, shot } from "../support/browser";
 import { definition, nodeTypes } from "../support/flows";
 import { nodeRedCommand, startNodeRed } from "../support/node-red";
 import { killAll, root, start, temporaryFolder, until } from "../support/start";
@@ -27,7 +27,7 @@ const WRONG: Record<string, { field: string; value: string; reason: RegExp }> = 
 };
 
 describe("in the browser", function () {
-  this.timeout(180_000);
+  this.timeout(240_000);
   let browser: Browser;
   before(async () => { browser = await launch(); });
   after(() => browser?.close());
@@ -45,6 +45,11 @@ describe("in the browser", function () {
       await editor.openDialog(id);
       await shot(page, `${version}-dialog-${type}`);
       assert.deepEqual(await complaints(page, type), [], type);
+      assert.deepEqual(await faint(page), [], `${type}: easily read`);
+      await darken(page);
+      assert.deepEqual(await faint(page), [], `${type}: easily read on a dark theme`);
+      await shot(page, `${version}-dark-${type}`);
+      await darken(page, false);
 
       const { field, value, reason } = WRONG[type]!;
       const before = await page.locator(`#node-input-${field}`).inputValue();
@@ -99,6 +104,23 @@ describe("in the browser", function () {
     await page.waitForTimeout(1000);
     await shot(page, "4-imported");
     await walkDialogs(editor, "4");
+
+    // What a button beside the field looks up, is taken with a click: symbols that other nodes name, those of a file, and a catalog that nobody has deployed yet.
+    const [sample] = await editor.idsOf("csv-replay");
+    await editor.openDialog(sample!);
+    await page.click("#node-input-symbols-lookup");
+    await page.click("#node-input-symbols-choices button:has-text('IBM (257)')");
+    assert.equal(await page.inputValue("#node-input-symbols"), "IBM");
+    assert.deepEqual(await faint(page), []);
+    await editor.closeDialog("cancel");
+    const [reader] = await editor.idsOf("iceberg-out");
+    await editor.openDialog(reader!);
+    await page.click("#node-input-table-lookup");
+    await page.waitForFunction(() => /nothing to choose from yet|is filled in at the deploy: deploy first/.test(document.querySelector("#node-input-table-choices")?.textContent ?? ""));
+    await page.click("#node-input-partitionBy-lookup");
+    await page.waitForFunction(() => /bucket\[16\]\(S\)|deploy first/.test(document.querySelector("#node-input-partitionBy-choices")?.textContent ?? ""));
+    await shot(page, "4-looked-up");
+    await editor.closeDialog("cancel");
 
     // The catalog, from within the sink's dialog: the test button says in words that the folder can be used.
     const [sink] = await editor.idsOf("iceberg-out");
