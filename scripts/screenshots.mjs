@@ -90,7 +90,7 @@ async function editor(browser, url) {
 }
 
 async function dashboard(browser, url) {
-  const page = await openPage(browser, `${url}/dashboard/trades`, 1200, 760);
+  const page = await openPage(browser, `${url}/dashboard/trades`, 1280, 760);
   await page.waitForSelector(".nrdb-ui-table td:has-text('TSLA')");
   // A chart needs some history.
   await page.waitForTimeout(20_000);
