@@ -21,6 +21,28 @@ function start(kafka: MemoryKafka, n: number, options: { batch?: number; sinks?:
 
 const committed = (kafka: MemoryKafka): bigint | undefined => kafka.offsets.get("g/in/0");
 
+/** A transactional sink, and another one that gets the same messages and holds them until `commitOther`, or until what `pressed` makes of being told to commit. */
+function beside(kafka: MemoryKafka, records: number, pressed: (commit: () => void) => void = () => undefined) {
+  const process = new Process(kafka);
+  const sink = process.sink("s", { transactional: true });
+  const held: Part[] = [];
+  let times = 0;
+  const commitOther = (): void => {
+    other.committed(other.take());
+    for (const part of held.splice(0)) part.done();
+  };
+  const other = process.ledger.openSink("other", { pressure: () => { times++; pressed(commitOther); } });
+  const reader = new Reader(process, input(records), (message) => {
+    if ((message as unknown as { node: string }).node === "s") { sink.receive(message); return; }
+    process.ledger.received(message, { id: "other", type: "iceberg-out" });
+    const part = other.accept(message);
+    part.park();
+    held.push(part);
+    process.ledger.returned(message, { id: "other", type: "iceberg-out" }, true);
+  }, [sink.node, { id: "other", type: "iceberg-out" }]);
+  return { sink, reader, held, commitOther, pressed: () => times };
+}
+
 describe("kafka-out in transactions", () => {
   it("commits records and offset together, in order, and tells results before it is done", async () => {
     const kafka = new MemoryKafka().topic("out", 3);
@@ -53,59 +75,20 @@ describe("kafka-out in transactions", () => {
 
   it("waits until nothing but its own parts is open: it goes last", async () => {
     const kafka = new MemoryKafka().topic("out", 1);
-    const process = new Process(kafka);
-    const sink = process.sink("s", { transactional: true });
-    const other = process.ledger.openSink("other", {});
-    const held: Part[] = [];
-    const reader = new Reader(process, input(10), (message) => {
-      if ((message as unknown as { node: string }).node === "s") sink.receive(message);
-      else {
-        process.ledger.received(message, { id: "other", type: "iceberg-out" });
-        const part = other.accept(message);
-        part.park();
-        held.push(part);
-        process.ledger.returned(message, { id: "other", type: "iceberg-out" }, true);
-      }
-    }, [sink.node, { id: "other", type: "iceberg-out" }]);
+    const { reader, held, commitOther } = beside(kafka, 10);
     reader.start();
     await until(() => held.length === 1);
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.deepEqual([seen(kafka), committed(kafka)], [[], undefined]);
-    const runs = other.take();
-    other.committed(runs);
-    for (const part of held) part.done();
+    commitOther();
     await until(() => reader.delivered.length === 1);
     assert.deepEqual([seen(kafka).length, committed(kafka)], [10, 10n]);
   });
 
   describe("closed while another sink holds the same batches", () => {
-    /** A sink beside the transactional one that commits when it is pressed, or never. */
-    function beside(kafka: MemoryKafka, commits: boolean) {
-      const process = new Process(kafka);
-      const sink = process.sink("s", { transactional: true });
-      const held: Part[] = [];
-      let pressed = 0;
-      const other = process.ledger.openSink("other", { pressure: () => {
-        pressed++;
-        if (!commits) return;
-        const runs = other.take();
-        if (runs.length === 0) return;
-        setTimeout(() => { other.committed(runs); for (const part of held.splice(0)) part.done(); }, 20);
-      } });
-      const reader = new Reader(process, input(30), (message) => {
-        if ((message as unknown as { node: string }).node === "s") { sink.receive(message); return; }
-        process.ledger.received(message, { id: "other", type: "iceberg-out" });
-        const part = other.accept(message);
-        part.park();
-        held.push(part);
-        process.ledger.returned(message, { id: "other", type: "iceberg-out" }, true);
-      }, [sink.node, { id: "other", type: "iceberg-out" }]);
-      return { sink, reader, held, pressed: () => pressed };
-    }
-
     it("has it commit at once, and writes what was waited for", async () => {
       const kafka = new MemoryKafka().topic("out", 1);
-      const { sink, reader, held } = beside(kafka, true);
+      const { sink, reader, held } = beside(kafka, 30, (commit) => { setTimeout(commit, 20); });
       reader.start();
       await until(() => held.length === 3);
       assert.deepEqual(seen(kafka), []);
@@ -116,7 +99,7 @@ describe("kafka-out in transactions", () => {
 
     it("waits no longer than it may for one that does not commit; the batches are read again", async () => {
       const kafka = new MemoryKafka().topic("out", 1);
-      const { sink, reader, held, pressed } = beside(kafka, false);
+      const { sink, reader, held, pressed } = beside(kafka, 30);
       reader.start();
       await until(() => held.length === 3);
       await sink.sink.close(100);
