@@ -3,6 +3,7 @@
  * travels are footers and the columns that a query names, each once: queries that overlap or follow share the copies.
  */
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { TicklakeError } from "../../errors";
@@ -36,6 +37,8 @@ export class CopyStore {
 
   /** What one query uses. Its copies stay until it is released. */
   lease(signal?: AbortSignal): CopyLease {
+    // Each read under way listens to it, a dozen at a time: Node would take that for a leak.
+    if (signal) setMaxListeners(0, signal);
     return new CopyLease(this, this.requests, signal);
   }
 
