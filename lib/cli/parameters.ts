@@ -173,7 +173,7 @@ const OWN: readonly Command[] = [
       { ...PINOT_TABLE, name: "pinot-table" },
       { name: "file", value: "trades.csv[.gz]", kind: "text", help: "also a recorded file, as ticklake replay reads it" },
       { name: "without", value: "place", kind: "choice", choices: ["source", "dest", "iceberg", "pinot"], many: true, help: "leave a place out" },
-      { name: "max-differences", value: "n", kind: "whole", least: 1, default: "100", help: "symbol-hours that are listed at the most; all are counted" },
+      { name: "max-differences", value: "n", kind: "whole", least: 1, default: "20", help: "symbol-hours that are listed at the most; all are counted" },
       { name: "format", value: "name", kind: "choice", choices: ["table", "json"], default: "table", help: "for people, or the whole result as one object" }, HELP,
     ],
     example: "ticklake reconcile --from 2013-10-07 --to 2013-10-08",
